@@ -1,0 +1,62 @@
+# For people and for CI alike. A machine needs python3 (>= 3.11) with pip, and make; the rest comes here.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIN := --constraint constraints.txt
+
+.DEFAULT_GOAL := check
+.PHONY: venv demo test check lint coverage bench nightly peers clean
+
+# The environment: pinned, the package editable, only what the project uses today.
+# (Without pip at first: some systems ship venv without it.)
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt requirements-bfcl.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv --clear --without-pip $(VENV)
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet $(PIN) pip
+	$(BIN)/python -m pip install --quiet $(PIN) --build-constraint constraints.txt \
+		--editable . --group dev
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-bfcl.txt
+	touch $@
+
+# The main job on real input: synchronously, then through a session, then compared.
+demo: venv
+	$(BIN)/python -m benchmarks.bfcl
+
+# Everything that must hold before a merge.
+test: lint
+	$(BIN)/python -m pytest
+	@echo "Not run: nothing was left out."
+
+# The fast part of `test`, for the edit loop.
+check: lint
+	$(BIN)/python -m pytest -m "not slow and not planted and not bfcl"
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+coverage: venv
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report
+
+# Each prints one JSON object as its last line; progress goes to stderr.
+bench: venv
+	$(BIN)/python benchmarks/import_cost.py --json
+	$(BIN)/python benchmarks/overhead.py --json
+	$(BIN)/python benchmarks/scale.py --calls 100000 --json
+
+# The property suite with fresh examples, many more of them.
+nightly: venv
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest tests/properties -o faulthandler_timeout=0
+
+# Programs that tests talk to (servers, browsers, databases).
+peers:
+	@echo "peers: nothing to set up today"
+
+clean:
+	rm -rf $(VENV) build dist htmlcov .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

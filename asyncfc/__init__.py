@@ -1,0 +1,136 @@
+"""asyncfc: tool calls answered at once with symbolic futures.
+
+A newcomer opens `asyncfc.session` first. The names below load their modules when they are first used,
+so that `import asyncfc` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False  # as type checkers read it; `typing` would cost more than all the rest here
+
+if TYPE_CHECKING:
+    from asyncfc.blocking import BlockingSession
+    from asyncfc.errors import (
+        AsyncFCError,
+        BadArguments,
+        BadReference,
+        CallCancelled,
+        CallError,
+        CallWithheld,
+        DeclarationError,
+        EffectEscape,
+        InternalError,
+        NotSettled,
+        ProjectionError,
+        RootCause,
+        SessionClosed,
+        ToolTimeout,
+        TranscriptError,
+        UnknownHandle,
+        UnknownTool,
+        UnresolvedPath,
+        UpstreamFailed,
+    )
+    from asyncfc.futures.call import Call
+    from asyncfc.futures.future import Future
+    from asyncfc.futures.outcome import Cancelled, Failure, Value, Withheld
+    from asyncfc.session import Answer, Awaited, Delivery, Finished, Message, Session
+    from asyncfc.tool import Tool, tool
+    from asyncfc.trace.events import Event
+
+    __version__: str
+
+__all__ = [
+    "Answer",
+    "AsyncFCError",
+    "Awaited",
+    "BadArguments",
+    "BadReference",
+    "BlockingSession",
+    "Call",
+    "CallCancelled",
+    "CallError",
+    "CallWithheld",
+    "Cancelled",
+    "DeclarationError",
+    "Delivery",
+    "EffectEscape",
+    "Event",
+    "Failure",
+    "Finished",
+    "Future",
+    "InternalError",
+    "Message",
+    "NotSettled",
+    "ProjectionError",
+    "RootCause",
+    "Session",
+    "SessionClosed",
+    "Tool",
+    "ToolTimeout",
+    "TranscriptError",
+    "UnknownHandle",
+    "UnknownTool",
+    "UnresolvedPath",
+    "UpstreamFailed",
+    "Value",
+    "Withheld",
+    "__version__",
+    "tool",
+]
+
+_MODULE_OF = {
+    "Answer": "session",
+    "Awaited": "session",
+    "BlockingSession": "blocking",
+    "Call": "futures.call",
+    "Cancelled": "futures.outcome",
+    "Delivery": "session",
+    "Event": "trace.events",
+    "Failure": "futures.outcome",
+    "Finished": "session",
+    "Future": "futures.future",
+    "Message": "session",
+    "Session": "session",
+    "Tool": "tool",
+    "Value": "futures.outcome",
+    "Withheld": "futures.outcome",
+    "tool": "tool",
+}
+"""Where each public name lives; those that are not here live in `asyncfc.errors`."""
+
+
+if not TYPE_CHECKING:  # type checkers know the names from above, and refuse all others
+
+    def __getattr__(name: str) -> object:
+        """Load a public name on first use, then keep it (PEP 562)."""
+        if name == "__version__":
+            from importlib.metadata import version
+
+            value = version("asyncfc")
+        elif name in __all__:
+            from importlib import import_module
+
+            value = getattr(import_module(f"asyncfc.{_MODULE_OF.get(name, 'errors')}"), name)
+        else:
+            raise AttributeError(f"module 'asyncfc' has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    """List the public names whether or not they are loaded yet."""
+    return sorted({*globals(), *__all__})
+
+
+class _Package(type(sys)):  # type: ignore[misc]  # mypy cannot follow a computed base class
+    """Keeps `asyncfc.tool` the decorator when its module, of the same name, is loaded."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name != "tool" or not isinstance(value, type(sys)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,1 @@
+"""What may run when: labels, effects, claims and the graph. Nothing in here runs a tool."""

@@ -1,0 +1,96 @@
+"""The one written form of what a tool declares: decorator keywords, dict, TOML and JSON alike.
+
+Imports pydantic, so it is imported where a declaration is read, not with `asyncfc.depgraph.effects`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from asyncfc.depgraph.effects import EffectSpec, Level, Resolve
+from asyncfc.errors import DeclarationError
+
+_WORDS: dict[str, dict[str, Any]] = {"pure": {"pure": True}, "read": {"level": "read"}}
+"""The declarations that are one word."""
+
+
+def _label_list(raw: Any) -> Any:
+    if isinstance(raw, str):
+        return (raw,)
+    if isinstance(raw, (set, frozenset)):
+        return tuple(sorted(raw, key=str))
+    if isinstance(raw, (list, tuple)):
+        return tuple(raw)
+    raise ValueError("Input should be a label or a list of labels")
+
+
+Labels = Annotated[tuple[str, ...], BeforeValidator(_label_list)]
+
+
+class Declaration(BaseModel):
+    """What a tool declares, apart from its function. Usually read by `parse_declaration`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    reads: Labels = ()
+    """Label templates; one text is a list of one."""
+    writes: Labels = ()
+    pure: bool = False
+    """No effects at all."""
+    level: Level | None = None
+    idempotent: bool = False
+    """It may run twice (DESIGN F3)."""
+    thread: Literal["worker", "pool", "caller"] | None = None
+    """Where a sync tool runs."""
+    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Seconds, from the start of the work (DESIGN F2)."""
+
+    def spec(
+        self, tool: str, parameters: Collection[str] | None, resolve: Resolve | None = None
+    ) -> EffectSpec:
+        """Return the effects; for arguments and errors see `EffectSpec.declare`."""
+        return EffectSpec.declare(
+            tool,
+            reads=self.reads,
+            writes=self.writes,
+            pure=self.pure,
+            level=self.level,
+            parameters=parameters,
+            resolve=resolve,
+        )
+
+
+def parse_declaration(raw: Any, *, tool: str) -> Declaration:
+    """Read a declaration: a mapping of the fields of `Declaration`, or the word `pure` or `read`.
+
+    None for a field means the same as leaving it out. Labels are not parsed yet: `Declaration.spec` does
+    that, with the tool's parameters at hand.
+
+    Raises:
+        DeclarationError: naming the tool, the field and what was expected there.
+    """
+    if isinstance(raw, Declaration):
+        return raw
+    fields = _WORDS.get(raw) if isinstance(raw, str) else raw
+    if not isinstance(fields, Mapping):
+        raise DeclarationError(
+            f"tool {tool!r}: effects are 'pure', 'read' or a mapping such as {{'reads': ['db.users']}}, "
+            f"got {raw!r}"
+        )
+    unset = {name for name in Declaration.model_fields if fields.get(name, ()) is None}
+    try:
+        return Declaration.model_validate({name: fields[name] for name in fields if name not in unset})
+    except ValidationError as error:
+        problems = "; ".join(_explain(details) for details in error.errors(include_url=False))
+        raise DeclarationError(f"tool {tool!r}: {problems}") from None
+
+
+def _explain(details: Mapping[str, Any]) -> str:
+    field = ".".join(map(str, details["loc"]))
+    if details["type"] == "extra_forbidden":
+        return f"unknown field {field!r} in its effects; the fields are {', '.join(Declaration.model_fields)}"
+    expected = details["msg"].removeprefix("Value error, ")
+    return f"field {field!r}: {expected}, got {details['input']!r}"

@@ -1,0 +1,155 @@
+"""The dependency graph: which calls may start now? It runs nothing.
+
+A networkx digraph of the live calls *is* the graph that schedules; an edge points from an older call
+to a newer one and says why: `data` (the newer one needs the value), `effect` (a conflict), or both.
+Beside it stand only counters, so that readiness is known without looking at the graph again. Calls
+leave when they release, so the graph is as large as what is live (DESIGN O1, O2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import networkx as nx
+
+from asyncfc.depgraph.effects import Conflict
+
+
+class _Counters:
+    """Of one live call. Both only fall; the call is ready when `waits` reaches zero.
+
+    - `waits`: data inputs not settled + effect predecessors not released + holds not lifted.
+    - `unreleased`: the effect predecessors among them.
+    - `ended`: its work has truly stopped, or will never start.
+    """
+
+    __slots__ = ("ended", "unreleased", "waits")
+
+    def __init__(self, waits: int, unreleased: int) -> None:
+        self.waits = waits
+        self.unreleased = unreleased
+        self.ended = False
+
+
+class Wait(NamedTuple):
+    """One reason why a call has not started: an older call, by data or by effect."""
+
+    older: int
+    data: bool
+    effect: Conflict | None
+
+
+class DependencyGraph:
+    """Live calls by order of registration. Methods return what became ready, in no special order."""
+
+    def __init__(self) -> None:
+        self._graph: nx.DiGraph[int] = nx.DiGraph()
+        self._counters: dict[int, _Counters] = {}
+
+    def __len__(self) -> int:
+        return len(self._counters)
+
+    def __contains__(self, order: int) -> bool:
+        return order in self._counters
+
+    def add(
+        self, order: int, data: Iterable[int] = (), effects: Mapping[int, Conflict] | None = None, holds: int = 0
+    ) -> bool:
+        """Add a call; return whether it may start at once.
+
+        Args:
+            order: of the new call; all others named here are smaller.
+            data: live calls whose values it needs, not settled, each once.
+            effects: live calls that it is ordered after, with the reason.
+            holds: further reasons to wait, to be lifted one by one with `lift`.
+        """
+        graph = self._graph
+        graph.add_node(order)
+        unreleased = 0
+        for older, reason in (effects or {}).items():
+            graph.add_edge(older, order, data=False, effect=reason)
+            unreleased += 1
+        waits = unreleased + holds
+        for older in data:
+            graph.add_edge(older, order, data=True)
+            waits += 1
+        self._counters[order] = _Counters(waits, unreleased)
+        return waits == 0
+
+    def lift(self, order: int) -> bool:
+        """Take one hold away; return whether the call may start."""
+        return self._one_less(self._counters[order])
+
+    def settle(self, order: int) -> list[tuple[int, bool]]:
+        """The value of a call is known: its data dependants, each with whether it may start now."""
+        told = []
+        for newer in self._graph.successors(order):
+            if self._graph.edges[order, newer]["data"]:
+                told.append((newer, self._one_less(self._counters[newer])))
+        return told
+
+    def end(self, order: int) -> tuple[list[int], list[int]]:
+        """The work of a call has truly stopped, or will never start.
+
+        Returns:
+            the calls that release by this (itself, unless it is still ordered after others, and those
+            behind it that have ended without running), and the calls that may start now.
+        """
+        counters = self._counters[order]
+        counters.ended = True
+        return self._release([order] if counters.unreleased == 0 else [], [])
+
+    def drop_effect(self, older: int, newer: int) -> tuple[list[int], list[int]]:
+        """The two no longer conflict. Returns what releases and what may start by this, as `end`."""
+        edge = self._graph.edges[older, newer]
+        if edge["data"]:
+            edge["effect"] = None
+        else:
+            self._graph.remove_edge(older, newer)
+        leaving: list[int] = []
+        ready: list[int] = []
+        self._unblock(newer, leaving, ready)
+        return self._release(leaving, ready)
+
+    def effect_neighbours(self, order: int) -> list[tuple[int, int]]:
+        """The (older, newer) pairs of effect edges at this call."""
+        graph = self._graph
+        pairs = [(older, order) for older in graph.predecessors(order)]
+        pairs += [(order, newer) for newer in graph.successors(order)]
+        return [pair for pair in pairs if graph.edges[pair].get("effect") is not None]
+
+    def is_ordering(self, order: int) -> bool:
+        """Whether a live call is ordered after this one by effect."""
+        edges = self._graph.edges
+        return any(edges[order, newer].get("effect") is not None for newer in self._graph.successors(order))
+
+    def waits(self, order: int) -> list[Wait]:
+        """Why this call has not started, oldest reason first. Settled data inputs are not among them."""
+        edges = self._graph.in_edges(order, data=True)
+        return sorted(Wait(older, edge["data"], edge.get("effect")) for older, _, edge in edges)
+
+    @staticmethod
+    def _one_less(counters: _Counters) -> bool:
+        counters.waits -= 1
+        return counters.waits == 0 and not counters.ended
+
+    def _unblock(self, newer: int, leaving: list[int], ready: list[int]) -> None:
+        counters = self._counters[newer]
+        counters.unreleased -= 1
+        if self._one_less(counters):
+            ready.append(newer)
+        elif counters.ended and counters.unreleased == 0:
+            leaving.append(newer)
+
+    def _release(self, leaving: list[int], ready: list[int]) -> tuple[list[int], list[int]]:
+        released = []
+        while leaving:
+            order = leaving.pop()
+            released.append(order)
+            for newer in self._graph.successors(order):
+                if self._graph.edges[order, newer].get("effect") is not None:
+                    self._unblock(newer, leaving, ready)
+            self._graph.remove_node(order)
+            del self._counters[order]
+        return released, ready

@@ -1,0 +1,130 @@
+"""Future: a one-shot container of the outcome of one call.
+
+Not an `asyncio.Future`: it needs no loop to exist, keeps no exception that somebody must retrieve,
+and is settled by the scheduler only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Generator
+from typing import Any, NoReturn
+
+from asyncfc.errors import InternalError, NotSettled
+from asyncfc.futures.outcome import Outcome
+
+
+class Future:
+    """What a call is answered with. Await it for the value; `wait()` for the outcome as data.
+
+    State, and who changes it:
+
+    - `outcome`: None until the scheduler settles it, then final.
+    - `handle`: None until the call's message commits, then final.
+    - `shown`: the model has been given the handle, so that it may use it (DESIGN H1).
+    - `seen`: the model has been given the outcome in a request that succeeded.
+    """
+
+    __slots__ = ("_callbacks", "call_id", "handle", "order", "outcome", "seen", "shown", "tool")
+
+    def __init__(self, call_id: str, tool: str, order: int) -> None:
+        self.call_id = call_id
+        self.tool = tool
+        self.order = order
+        """Place in the order of registration, in which all conflicts are resolved."""
+        self.handle: str | None = None
+        self.outcome: Outcome | None = None
+        self.shown = False
+        self.seen = False
+        self._callbacks: list[Callable[[Future], object]] | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the outcome is known."""
+        return self.outcome is not None
+
+    def result(self) -> Any:
+        """Return the value, or raise what the call raised.
+
+        Raises:
+            NotSettled: the outcome is not known yet.
+            CallCancelled, CallWithheld: the call has no value.
+        """
+        if self.outcome is None:
+            raise NotSettled(f"{self!r} has not settled; await it, or ask `settled` first")
+        return self.outcome.unwrap()
+
+    async def wait(self) -> Outcome:
+        """Wait until settled and return the outcome. Never raises what the call raised."""
+        if self.outcome is None:
+            await wait_settled([self])
+        assert self.outcome is not None
+        return self.outcome
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Wait until settled; return the value or raise what the call raised."""
+        outcome = yield from self.wait().__await__()
+        return outcome.unwrap()
+
+    def settle(self, outcome: Outcome) -> None:
+        """Set the outcome, once. For the scheduler; callbacks run in order of registration."""
+        if self.outcome is not None:
+            raise InternalError(f"{self!r} was settled twice")
+        self.outcome = outcome
+        callbacks, self._callbacks = self._callbacks, None
+        for callback in callbacks or ():
+            callback(self)
+
+    def add_done_callback(self, callback: Callable[[Future], object]) -> None:
+        """Call `callback(future)` when settled: at once if it already is. It must not raise."""
+        if self.outcome is not None:
+            callback(self)
+        elif self._callbacks is None:
+            self._callbacks = [callback]
+        else:
+            self._callbacks.append(callback)
+
+    def remove_done_callback(self, callback: Callable[[Future], object]) -> None:
+        """Forget a callback that has not run; nothing happens if there is none."""
+        if self._callbacks is not None and callback in self._callbacks:
+            self._callbacks.remove(callback)
+
+    def __repr__(self) -> str:
+        state = type(self.outcome).__name__.lower() if self.outcome is not None else "pending"
+        return f"<Future {self.handle or '(no handle yet)'} of {self.tool!r}, {state}>"
+
+    def __str__(self) -> str:
+        """The handle, so that a future in an f-string reads as the model would write it."""
+        return self.handle or repr(self)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{self!r} cannot be pickled or copied: it lives in one session. "
+            "Store its handle text instead, or await its value"
+        )
+
+
+async def wait_settled(
+    futures: Collection[Future], *, any_one: bool = False, timeout: float | None = None
+) -> None:
+    """Wait until all the futures have settled, or any one of them, or `timeout` seconds have passed."""
+    pending = [future for future in futures if future.outcome is None]
+    if not pending or (any_one and len(pending) < len(futures)):
+        return
+    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    missing = 1 if any_one else len(pending)
+
+    def count(_: Future) -> None:
+        nonlocal missing
+        missing -= 1
+        if missing == 0 and not waiter.done():
+            waiter.set_result(None)
+
+    for future in pending:
+        future.add_done_callback(count)
+    try:
+        await asyncio.wait([waiter], timeout=timeout)
+    finally:
+        waiter.cancel()
+        for future in pending:
+            future.remove_done_callback(count)

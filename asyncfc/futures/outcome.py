@@ -1,0 +1,70 @@
+"""Outcomes: what became of a call, as frozen data.
+
+Inside asyncfc nothing is raised between parts: a tool's exception travels as a `Failure` and turns
+back into an exception only where somebody asks for the value (`unwrap`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from asyncfc.errors import CallCancelled, CallWithheld
+
+if TYPE_CHECKING:
+    from asyncfc.futures.store import Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """The tool returned; `stored` is the snapshot of its result, taken when the call ended."""
+
+    stored: Stored
+
+    def unwrap(self) -> Any:
+        """Return a copy of the value (an artifact is handed over by identity)."""
+        return self.stored.get()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The tool raised, or the call could not run; `error` is that very exception."""
+
+    error: BaseException
+    traceback: TracebackType | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "traceback", self.error.__traceback__)
+
+    def unwrap(self) -> Any:
+        """Raise the error, with its traceback as it was when it was caught.
+
+        Without that, every raise of the one shared exception object would add its frames to it.
+        """
+        raise self.error.with_traceback(self.traceback)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The call was cancelled, or its message never completed. It may or may not have had effects."""
+
+    reason: str
+
+    def unwrap(self) -> Any:
+        """Raise `CallCancelled` with the reason."""
+        raise CallCancelled(self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """The call did not run because the model had not yet seen what it needed to know (DESIGN E4)."""
+
+    reason: str
+
+    def unwrap(self) -> Any:
+        """Raise `CallWithheld` with the reason."""
+        raise CallWithheld(self.reason)
+
+
+Outcome: TypeAlias = Value | Failure | Cancelled | Withheld
