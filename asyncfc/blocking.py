@@ -62,11 +62,11 @@ class BlockingSession:
 
     def message(self) -> BlockingMessage:
         """See `Session.message`."""
-        return BlockingMessage(self, self._do(self._session.message))
+        return BlockingMessage(self._do(self._session.message), self._do, self._wait)
 
     def await_future(
         self,
-        which: Literal["all"] | Future | str | Iterable[Future | str] = "all",
+        which: Future | str | Iterable[Future | str] = "all",
         *,
         mode: Literal["all", "any"] = "all",
         timeout: float | None = None,
@@ -135,25 +135,29 @@ class BlockingSession:
 class BlockingMessage:
     """A `Message` whose methods block."""
 
-    def __init__(self, session: BlockingSession, message: Message) -> None:
-        self._session = session
+    def __init__(self, message: Message, do: Callable[..., Any], wait: Callable[..., Any]) -> None:
         self._message = message
+        self._do = do
+        self._wait = wait
 
     def seal(self, call: Call) -> Future:
         """See `Message.seal`."""
-        return self._session._do(self._message.seal, call)
+        future: Future = self._do(self._message.seal, call)
+        return future
 
     def commit(self) -> list[Future]:
         """See `Message.commit`."""
-        return self._session._do(self._message.commit)
+        futures: list[Future] = self._do(self._message.commit)
+        return futures
 
     def withdraw(self, reason: str = "its message was cut off") -> None:
         """See `Message.withdraw`."""
-        self._session._do(self._message.withdraw, reason)
+        self._do(self._message.withdraw, reason)
 
     def answers(self) -> list[Answer]:
         """See `Message.answers`."""
-        return self._session._wait(self._message.answers())
+        answers: list[Answer] = self._wait(self._message.answers())
+        return answers
 
 
 class _CallerThread:

@@ -31,46 +31,22 @@ from typing import Any, Literal, Self
 
 from asyncfc.conversation.delivery import Delivery, Outbox
 from asyncfc.conversation.wording import Wording
-from asyncfc.errors import (
-    CallError,
-    DeclarationError,
-    SessionClosed,
-    TranscriptError,
-    UnknownTool,
-)
+from asyncfc.errors import SessionClosed
 from asyncfc.execution.executors import Executor, LocalExecutor
 from asyncfc.execution.limits import Limits
 from asyncfc.execution.scheduler import Scheduler
-from asyncfc.execution.task import Task
-from asyncfc.futures.call import Call, parse_arguments
+from asyncfc.futures.call import Call
 from asyncfc.futures.future import Future, wait_settled
-from asyncfc.futures.handle import DEFAULT_GRAMMAR, THIS, HandleGrammar
-from asyncfc.futures.outcome import Failure, Value
-from asyncfc.futures.reference import scan
+from asyncfc.futures.handle import DEFAULT_GRAMMAR, HandleGrammar
 from asyncfc.futures.store import MemoryStore
-from asyncfc.futures.table import FutureTable, unknown_handle
-from asyncfc.tool import Tool
+from asyncfc.futures.table import FutureTable
+from asyncfc.message import Answer, Core, Message
+from asyncfc.tool import Tool, toolbox
 from asyncfc.trace.events import Event, Kind, Listener
 
 __all__ = ["Answer", "Awaited", "Call", "Delivery", "Finished", "Message", "Session"]
 
 _log = logging.getLogger("asyncfc")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one call is answered with."""
-
-    call_id: str
-    text: str
-    """What the model reads: the value, the error, or the placeholder with the handle."""
-    value: Any
-    """The tool's own result, if it was there within grace; else None."""
-    error: BaseException | None
-    """What the call raised, if it failed within grace."""
-    future: Future
-    held_s: float
-    """How long the answers of this message were held, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +99,27 @@ class Session:
         wording: Wording | None = None,
     ) -> None:
         self.id = id or uuid.uuid4().hex
-        self.grace = grace
-        self.tools = _tools(tools, effects or {})
         self._on_event = on_event
-        self._grammar = grammar
-        self._table = FutureTable(self._grammar.tag_for(self.id), self._grammar)
-        self._outbox = Outbox(wording or Wording(), self._grammar, self._table.tag)
-        self._executor = executor or LocalExecutor(MemoryStore())
-        emit = None if on_event is None else self._emit
-        self._scheduler = Scheduler(self._executor, Limits(limits), emit)
-        self._open: list[Message] = []
-        self._registered = 0
         self._closed = False
+        emit = None if on_event is None else self._emit
+        self._executor = executor or LocalExecutor(MemoryStore())
+        self._scheduler = Scheduler(self._executor, Limits(limits), emit)
+        self._table = FutureTable(grammar.tag_for(self.id), grammar)
+        self._outbox = Outbox(wording or Wording(), grammar, self._table.tag)
+        self._core = Core(
+            tools=toolbox(tools, effects or {}),
+            grammar=grammar,
+            table=self._table,
+            outbox=self._outbox,
+            scheduler=self._scheduler,
+            grace=grace,
+            emit=emit,
+        )
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """The tools by name."""
+        return self._core.tools
 
     async def __aenter__(self) -> Self:
         return self
@@ -148,8 +133,8 @@ class Session:
         """Begin a message of the model, to be sealed call by call and then committed or withdrawn."""
         if self._closed:
             raise SessionClosed(f"session {self.id} is closed; it takes no more calls")
-        message = Message(self)
-        self._open.append(message)
+        message = Message(self._core)
+        self._core.open.append(message)
         return message
 
     async def submit(self, calls: Iterable[Call]) -> list[Answer]:
@@ -162,7 +147,7 @@ class Session:
 
     async def await_future(
         self,
-        which: Literal["all"] | Future | str | Iterable[Future | str] = "all",
+        which: Future | str | Iterable[Future | str] = "all",
         *,
         mode: Literal["all", "any"] = "all",
         timeout: float | None = None,
@@ -208,7 +193,7 @@ class Session:
         live = self._scheduler.live
         # A call that never ran may still wait to pass its place in the order on; no work is left of it.
         left = tuple(task.future for task in live if task.running or not task.future.settled)
-        return Finished(self._registered - sum(not future.settled for future in left), left)
+        return Finished(self._core.registered - sum(not future.settled for future in left), left)
 
     async def close(self, timeout: float = 5.0) -> Finished:
         """Cancel what is left, wait for its work to end, at most `timeout` seconds, and take no more calls.
@@ -216,7 +201,7 @@ class Session:
         Every future has settled afterwards. Work that could not be stopped is named in `left`.
         """
         self._closed = True
-        for message in list(self._open):
+        for message in list(self._core.open):
             message.withdraw("the session was closed")
         for task in list(self._scheduler.live):
             self._scheduler.cancel(task.order, "the session was closed")
@@ -224,7 +209,7 @@ class Session:
         for task in list(self._scheduler.live):
             self._scheduler.withdraw(task, "the session was closed while it ran")
         self._executor.close()
-        return Finished(self._registered, finished.left)
+        return Finished(self._core.registered, finished.left)
 
     def _futures(self, which: Future | str | Iterable[Future | str]) -> list[Future]:
         names = [which] if isinstance(which, Future | str) else which
@@ -245,153 +230,3 @@ class Session:
         except Exception:
             _log.exception("the event listener raised and was dropped: %r", self._on_event)
             self._on_event = None
-
-
-class Message:
-    """One message of the model: the unit of submission (DESIGN O1, O3).
-
-    From a stream, calls are sealed one by one as they are complete; they are *provisional*: they have
-    their place in the order, but only declared reads run. `commit` makes them final; `withdraw` takes
-    them back if the message never completes.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._calls: list[Call] = []
-        self._futures: list[Future] = []
-        self._tasks: list[Task] = []
-        self._state: Literal["open", "committed", "answered", "withdrawn"] = "open"
-
-    def seal(self, call: Call) -> Future:
-        """Register the next call of this message. A call that cannot be made settles at once, as failed.
-
-        Raises:
-            TranscriptError: the message is no longer open.
-        """
-        self._require("open", "seal a call of")
-        session = self._session
-        future = Future(call.id, call.tool, session._registered)
-        session._registered += 1
-        try:
-            task = self._task(call, future)
-        except CallError as error:
-            future.settle(Failure(error))
-            if session._on_event is not None:
-                session._emit("settled", future.order, outcome=future.outcome)
-        else:
-            self._tasks.append(task)
-            session._scheduler.register(task, committed=False)
-        self._calls.append(call)
-        self._futures.append(future)
-        return future
-
-    def commit(self) -> list[Future]:
-        """The message is complete: give each call its handle, and let its writes run.
-
-        Raises:
-            TranscriptError: the message is no longer open.
-        """
-        self._require("open", "commit")
-        self._leave("committed")
-        session = self._session
-        for future in self._futures:
-            session._table.add(future)
-            if session._on_event is not None:
-                session._emit("committed", future.order, handle=future.handle, call_id=future.call_id)
-        session._scheduler.commit(self._tasks)
-        return list(self._futures)
-
-    def withdraw(self, reason: str = "its message was cut off") -> None:
-        """The message never completed: its calls settle as cancelled, results and all.
-
-        Raises:
-            TranscriptError: the message is no longer open.
-        """
-        self._require("open", "withdraw")
-        self._leave("withdrawn")
-        for task in self._tasks:
-            self._session._scheduler.withdraw(task, reason)
-            if self._session._on_event is not None:
-                self._session._emit("withdrawn", task.order, reason=reason)
-
-    async def answers(self) -> list[Answer]:
-        """One answer per call, in order, after holding them for at most the session's grace.
-
-        Raises:
-            TranscriptError: the message is not committed, or has been answered.
-        """
-        self._require("committed", "answer")
-        self._state = "answered"
-        held = await self._hold(self._session.grace) if self._session.grace > 0 else 0.0
-        own = {task.order: task.own for task in self._tasks if task.keep_own}
-        return [
-            self._answer(call, future, own.get(future.order), held)
-            for call, future in zip(self._calls, self._futures, strict=True)
-        ]
-
-    def _task(self, call: Call, future: Future) -> Task:
-        session = self._session
-        tool = session.tools.get(call.tool)
-        if tool is None:
-            raise UnknownTool(f"there is no tool {call.tool!r}; the tools are {sorted(session.tools)}")
-        arguments, sites = scan(parse_arguments(call), session._grammar, self._lookup)
-        tool.check(arguments, call.id)
-        task = Task(future, tool, arguments, sites)
-        task.keep_own = session.grace > 0
-        return task
-
-    def _lookup(self, tag: str, number: int, text: str) -> Future:
-        if tag != THIS:
-            return self._session._table.lookup(tag, number, text)
-        if not 1 <= number <= len(self._futures):
-            raise unknown_handle(text, self._session._grammar)
-        return self._futures[number - 1]
-
-    async def _hold(self, grace: float) -> float:
-        """Wait while calls of this message run; one that still waits for others is not waited for."""
-        clock = asyncio.get_running_loop().time
-        start = clock()
-        while (rest := start + grace - clock()) > 0:
-            running = [task.future for task in self._tasks if task.running and not task.future.settled]
-            if not running:
-                break
-            await wait_settled(running, any_one=True, timeout=rest)
-        return clock() - start
-
-    def _answer(self, call: Call, future: Future, own: Any, held: float) -> Answer:
-        future.shown = True
-        outbox = self._session._outbox
-        outcome = future.outcome
-        text = outbox.owe(call, future) if outcome is None else outbox.answer(future)
-        if self._session._on_event is not None:
-            self._session._emit("answered", future.order, text=text, held_s=held)
-        value = own if isinstance(outcome, Value) else None
-        error = outcome.error if isinstance(outcome, Failure) else None
-        return Answer(call.id, text, value, error, future, held)
-
-    def _leave(self, state: Literal["committed", "withdrawn"]) -> None:
-        self._state = state
-        self._session._open.remove(self)
-
-    def _require(self, state: str, action: str) -> None:
-        if self._state != state:
-            raise TranscriptError(f"cannot {action} a message that is {self._state}")
-
-
-def _tools(
-    tools: Iterable[Tool | Callable[..., Any]] | Mapping[str, Tool | Callable[..., Any]],
-    effects: Mapping[str, Mapping[str, Any] | str],
-) -> dict[str, Tool]:
-    named = tools.items() if isinstance(tools, Mapping) else ((None, tool) for tool in tools)
-    made: dict[str, Tool] = {}
-    for name, function in named:
-        tool = function if isinstance(function, Tool) and name in (None, function.name) else None
-        tool = tool or Tool(function, name=name)
-        if tool.name in made:
-            raise DeclarationError(f"two tools are called {tool.name!r}; pass a mapping that renames one")
-        made[tool.name] = tool
-    for name, declaration in effects.items():
-        if name not in made:
-            raise DeclarationError(f"effects are declared for {name!r}, but the tools are {sorted(made)}")
-        made[name] = made[name].with_effects(declaration)
-    return made

@@ -8,7 +8,7 @@ models, or all of them with `validate=True`, are validated, right before the wor
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from typing import Any, Literal, TypeAlias, get_args, get_type_hints, overload
 
@@ -256,7 +256,7 @@ def _name_of(function: Callable[..., Any]) -> str:
 
 def _is_async(function: Callable[..., Any]) -> bool:
     inner = _innermost(function)
-    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(getattr(inner, "__call__", None))
+    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(type(inner).__call__)
 
 
 def _annotations(function: Callable[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -285,3 +285,27 @@ def _is_builtin(schema: Mapping[str, Any]) -> bool:
     if schema["type"] == "list":
         return _is_builtin(schema.get("items_schema", {"type": "any"}))
     return schema["type"] in ("any", "str", "int", "float", "bool", "literal", "none")
+
+
+def toolbox(
+    tools: Iterable[Tool | Callable[..., Any]] | Mapping[str, Tool | Callable[..., Any]],
+    effects: Mapping[str, Mapping[str, Any] | str],
+) -> dict[str, Tool]:
+    """Tools by name, with the declarations for those that one does not own.
+
+    Raises:
+        DeclarationError: two tools of one name, effects for no tool, or anything written wrongly.
+    """
+    named = tools.items() if isinstance(tools, Mapping) else ((None, tool) for tool in tools)
+    made: dict[str, Tool] = {}
+    for name, function in named:
+        tool = function if isinstance(function, Tool) and name in (None, function.name) else None
+        tool = tool or Tool(function, name=name)
+        if tool.name in made:
+            raise DeclarationError(f"two tools are called {tool.name!r}; pass a mapping that renames one")
+        made[tool.name] = tool
+    for name, declaration in effects.items():
+        if name not in made:
+            raise DeclarationError(f"effects are declared for {name!r}, but the tools are {sorted(made)}")
+        made[name] = made[name].with_effects(declaration)
+    return made

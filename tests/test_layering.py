@@ -17,13 +17,14 @@ PACKAGE = ROOT / "asyncfc"
 # without "asyncfc."; a module belongs to the layer with the longest matching name.
 TO_TOOLS = ("errors", "trace.events", "futures", "depgraph", "schema", "tool", "execution")
 TO_MODEL = ("errors", "trace.events", "futures")
-BELOW_TOP = (*TO_TOOLS, "conversation", "session", "blocking")
+BELOW_TOP = (*TO_TOOLS, "conversation", "message", "session", "blocking")
 JUDGED_BY = ("errors", "futures", "tool")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     **{layer: TO_TOOLS[:index] for index, layer in enumerate(TO_TOOLS)},
     "conversation": TO_MODEL,
-    "session": (*TO_TOOLS, "conversation"),
-    "blocking": (*TO_TOOLS, "conversation", "session"),
+    "message": (*TO_TOOLS, "conversation"),
+    "session": (*TO_TOOLS, "conversation", "message"),
+    "blocking": (*TO_TOOLS, "conversation", "message", "session"),
     "adapters": BELOW_TOP,
     "trace": BELOW_TOP,
     "testing": (*BELOW_TOP, "testing"),

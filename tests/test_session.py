@@ -148,7 +148,7 @@ def test_a_call_that_waits_for_others_is_not_held() -> None:
 
 async def _with_grace(session: Session, doll: Puppet, story: Story) -> None:
     await story(session, doll)
-    session.grace = 10
+    session._core.grace = 10
     answering = asyncio.ensure_future(submit(session, call()))
     await settle_loop()
     assert answering.done()
@@ -186,7 +186,9 @@ def test_values_take_the_place_of_handles_right_before_the_call_starts() -> None
         (first,) = await submit(session, call())
         handle = str(first.future.handle)
         inside = handle.replace("$", "${") + ".items[0].id}"
-        await submit(session, call(whole=handle, path=f"{handle}.items[0]", text=f"<{inside}>", future=first.future))
+        await submit(
+            session, call(whole=handle, path=f"{handle}.items[0]", text=f"<{inside}>", future=first.future)
+        )
         await settle_loop()
         doll.running[0].succeed({"items": [{"id": 7}]})
         await settle_loop()
@@ -365,7 +367,9 @@ def test_awaiting_a_future_gives_the_value_or_raises_with_a_traceback_that_does_
         good, bad = await submit(session, call(), call())
         await settle_loop()
         doll.running[0].succeed({"a": [1]})
-        doll.running[0].fail(ValueError("no")) if len(doll.running) == 1 else doll.running[1].fail(ValueError("no"))
+        doll.running[0].fail(ValueError("no")) if len(doll.running) == 1 else doll.running[1].fail(
+            ValueError("no")
+        )
         value = await good.future
         value["a"].append(2)
         assert await good.future == {"a": [1]}
@@ -513,7 +517,9 @@ def test_a_timeout_counts_from_the_start_of_the_work() -> None:
     play(story, tools=[Tool(slow, effects={"writes": "a", "timeout": 4})])
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, asyncio.CancelledError, StopIteration, GeneratorExit])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt, SystemExit, asyncio.CancelledError, StopIteration, GeneratorExit]
+)
 def test_whatever_a_tool_raises_is_the_outcome_of_exactly_that_call(error: type[BaseException]) -> None:
     async def bad() -> None:
         raise error

@@ -110,5 +110,7 @@ class Outbox:
 
 
 def _in_short(call: Call) -> str:
-    text = call.arguments if isinstance(call.arguments, str) else json.dumps(dict(call.arguments), default=str)
+    text = (
+        call.arguments if isinstance(call.arguments, str) else json.dumps(dict(call.arguments), default=str)
+    )
     return text if len(text) <= MAX_ARGUMENT_CHARS else text[:MAX_ARGUMENT_CHARS] + "..."

@@ -54,7 +54,11 @@ class DependencyGraph:
         return order in self._counters
 
     def add(
-        self, order: int, data: Iterable[int] = (), effects: Mapping[int, Conflict] | None = None, holds: int = 0
+        self,
+        order: int,
+        data: Iterable[int] = (),
+        effects: Mapping[int, Conflict] | None = None,
+        holds: int = 0,
     ) -> bool:
         """Add a call; return whether it may start at once.
 
@@ -83,11 +87,12 @@ class DependencyGraph:
 
     def settle(self, order: int) -> list[tuple[int, bool]]:
         """The value of a call is known: its data dependants, each with whether it may start now."""
-        told = []
-        for newer in self._graph.successors(order):
-            if self._graph.edges[order, newer]["data"]:
-                told.append((newer, self._one_less(self._counters[newer])))
-        return told
+        edges = self._graph.edges
+        return [
+            (newer, self._one_less(self._counters[newer]))
+            for newer in self._graph.successors(order)
+            if edges[order, newer]["data"]
+        ]
 
     def end(self, order: int) -> tuple[list[int], list[int]]:
         """The work of a call has truly stopped, or will never start.

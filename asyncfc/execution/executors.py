@@ -88,27 +88,31 @@ class LocalExecutor:
             `caller` tool runs in the loop's thread and blocks it.
     """
 
-    def __init__(self, store: Store, *, max_threads: int = MAX_THREADS, caller: Threads | None = None) -> None:
+    def __init__(
+        self, store: Store, *, max_threads: int = MAX_THREADS, caller: Threads | None = None
+    ) -> None:
         self._store = store
         self._caller = caller
         self._worker = ThreadPool("asyncfc-worker", 1)
         self._pool = ThreadPool("asyncfc-pool", max_threads)
 
     def start(self, work: Work) -> Running:
+        """Start the work where its tool belongs."""
         tool = work.tool
         place = "loop" if tool.is_async else tool.thread or ("pool" if tool.spec.declared else "worker")
         if place == "caller" and self._caller is not None:
             return _ThreadRunning(self._caller, self, work)
         if place in ("loop", "caller"):
             begin = partial(tool.invoke, work.arguments)
-            return _LoopRunning(self._finish(begin, in_caller=place == "caller"), work.context)
+            return _LoopRunning(self.finish(begin, in_caller=place == "caller"), work.context)
         return _ThreadRunning(self._pool if place == "pool" else self._worker, self, work)
 
     def close(self) -> None:
+        """Let the threads end as soon as they are idle."""
         self._worker.close()
         self._pool.close()
 
-    async def _finish(self, begin: Callable[[], Any], *, in_caller: bool = False) -> Result:
+    async def finish(self, begin: Callable[[], Any], *, in_caller: bool = False) -> Result:
         """On the loop: run to the end. The snapshot is taken before anybody can hear of the end."""
         try:
             value = begin()
@@ -124,7 +128,7 @@ class LocalExecutor:
                 raise  # Ctrl-C in the caller's own thread concerns the caller, too (DESIGN F1)
             return Result(Failure(error))
 
-    def _finish_in_thread(self, work: Work) -> Result | Awaitable[Any]:
+    def finish_in_thread(self, work: Work) -> Result | Awaitable[Any]:
         """In a worker thread: run to the end, or to the awaitable that the tool returned."""
         try:
             value = work.context.run(work.tool.invoke, work.arguments)
@@ -180,18 +184,19 @@ class _ThreadRunning:
     def _job(self) -> BaseException | None:
         if not self._taken.acquire(blocking=False):
             return None
-        result = self._executor._finish_in_thread(self._work)
+        result = self._executor.finish_in_thread(self._work)
         # A closed loop has nobody left who could be told; `Session.close` has said what it left.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._hand_over, result)
-        error = result.outcome.error if isinstance(result, Result) and isinstance(result.outcome, Failure) else None
+        outcome = result.outcome if isinstance(result, Result) else None
+        error = outcome.error if isinstance(outcome, Failure) else None
         return error if isinstance(error, KeyboardInterrupt | SystemExit) else None
 
     def _hand_over(self, result: Result | Awaitable[Any]) -> None:
         if isinstance(result, Result):
             self.outcome.set_result(result)
             return
-        self._rest = self._loop.create_task(self._executor._finish(lambda: result), context=self._work.context)
+        self._rest = self._loop.create_task(self._executor.finish(lambda: result), context=self._work.context)
         self._rest.add_done_callback(lambda task: self.outcome.set_result(collect(task)))
 
 

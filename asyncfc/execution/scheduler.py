@@ -232,11 +232,11 @@ class Scheduler:
         escaped = uncovered(task.claim, claim)
         if escaped is not None:
             spec = task.tool.spec
-            templates = [template.text for template in (*spec.reads, *spec.writes) if template.holes]
+            claimed = ", ".join(repr(label.text) for label in (*spec.reads, *spec.writes) if label.holes)
             return Failure(
                 EffectEscape(
-                    f"{task.tool.name} ({task.future.call_id}) did not run: with the value now known it touches "
-                    f"{show_label(escaped)!r}, outside {', '.join(map(repr, templates))} as claimed without "
+                    f"{task.tool.name} ({task.future.call_id}) did not run: with the value now known it "
+                    f"touches {show_label(escaped)!r}, outside {claimed} as claimed without "
                     f"that value; declare a wider label for the tool"
                 )
             )

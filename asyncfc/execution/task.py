@@ -32,7 +32,9 @@ class Task:
         "running", "sites", "ticket", "timer", "tool",
     )  # fmt: skip
 
-    def __init__(self, future: Future, tool: Tool, arguments: dict[str, Any], sites: tuple[Site, ...]) -> None:
+    def __init__(
+        self, future: Future, tool: Tool, arguments: dict[str, Any], sites: tuple[Site, ...]
+    ) -> None:
         self.future = future
         self.tool = tool
         self.arguments = arguments

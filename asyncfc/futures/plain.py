@@ -49,7 +49,7 @@ def describe(value: Any) -> str:
         rest = f" and {len(value) - 12} more" if len(value) > 12 else ""
         return f"an object with the keys {shown}{rest}"
     if isinstance(value, list):
-        return f"a list of {len(value)} items, [0] to [{len(value) - 1}]" if value else "an empty list"
+        return f"a list of length {len(value)}, [0] to [{len(value) - 1}]" if value else "an empty list"
     if isinstance(value, str):
         return f"text that holds no JSON object or array: {shorten(value, 40)!r}"
     return f"the plain value {shorten(canonical_text(value), 40)}"

@@ -8,8 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    MappingView,
+)
 from typing import Any, NoReturn, TypeAlias
 
 from asyncfc.errors import ProjectionError
@@ -21,7 +28,7 @@ __all__ = ["MAX_DEPTH", "NoJsonForm", "canonical_text", "copy_json", "project"]
 MAX_DEPTH = 200
 """Containers inside each other; no deeper, so that recursion over projected values is safe."""
 MAX_ITEMS = 20_000_000
-"""Items in all. Small values that share parts can unfold to more than any memory holds."""
+"""Items in all; a container counts as ten. A small value whose parts are shared can unfold to far more."""
 MAX_INT = 10**4300 - 1
 """Python writes no integer of more digits as text, and reads none back."""
 MIN_INT = -MAX_INT
@@ -84,9 +91,9 @@ def _handler(kind: type) -> _Handler:
         return _scalar
     if issubclass(kind, Mapping):
         return _mapping
-    if issubclass(kind, list | tuple | deque):
+    if issubclass(kind, list | tuple | deque | MappingView):
         return _sequence
-    if issubclass(kind, AbstractSet):
+    if issubclass(kind, set | frozenset):
         return _set
     if issubclass(kind, Iterator | AsyncIterator | Awaitable):
         return _refuse  # pydantic would use it up, and perhaps never come to an end
@@ -102,9 +109,9 @@ _PYDANTIC = "__pydantic_serializer__"
 def _enter(count: int, depth: int, room: list[int]) -> None:
     if depth > MAX_DEPTH:
         raise _Problem(f"more than {MAX_DEPTH} containers inside each other")
-    room[0] -= count
+    room[0] -= count + 10
     if room[0] < 0:
-        raise _Problem(f"the result has more than {MAX_ITEMS} items")
+        raise _Problem(f"more than {MAX_ITEMS} items in all (a container counts as ten)")
 
 
 def _dict(value: dict[Any, Any], depth: int, room: list[int]) -> dict[str, Any]:
@@ -145,8 +152,8 @@ def _mapping(value: Mapping[Any, Any], depth: int, room: list[int]) -> dict[str,
     return result
 
 
-def _sequence(value: Iterable[Any], depth: int, room: list[int]) -> list[Any]:
-    _enter(len(value), depth, room)  # type: ignore[arg-type]
+def _sequence(value: Collection[Any], depth: int, room: list[int]) -> list[Any]:
+    _enter(len(value), depth, room)
     result: list[Any] = []
     try:
         for item in value:
@@ -161,7 +168,7 @@ def _sequence(value: Iterable[Any], depth: int, room: list[int]) -> list[Any]:
     return result
 
 
-def _set(value: AbstractSet[Any], depth: int, room: list[int]) -> list[Any]:
+def _set(value: Collection[Any], depth: int, room: list[int]) -> list[Any]:
     # Equal texts of different types, such as 1 and "1", are told apart by the type.
     return sorted(_sequence(value, depth, room), key=lambda item: (canonical_text(item), type(item).__name__))
 

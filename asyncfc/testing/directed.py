@@ -56,6 +56,26 @@ def wide_covers(draw: st.DrawFn) -> Program:
 
 
 @st.composite
+def late_and_lost(draw: st.DrawFn) -> Program:
+    """A call that will never run, because of its value, learns its label afterwards, or before.
+
+    `F fails; P gives "b"; W1 write(a) slow; W2 write(path from P, value of F); R, X at a and b`: once W2's
+    label is known, W2 is in nobody's way at a.
+    """
+    steps = [
+        _step("pick", path="a", delay=draw(_SHORT), fail="end"),
+        _step("pick", path=draw(st.sampled_from(["b", "b/a"])), delay=draw(DELAYS)),
+        _step(draw(_WRITERS), path="a", delay=draw(_LONG)),
+        _step("append", path=Ref(1), value=draw(st.sampled_from([Ref(0), [Ref(1), Ref(0)]]))),
+        _step(draw(st.sampled_from(["read", "append"])), path=draw(st.sampled_from(["a/b", "b", "b/b"]))),
+        _step(
+            "append", path=draw(st.sampled_from(["b", "a", "."])), value=draw(st.sampled_from([None, Ref(1)]))
+        ),
+    ]
+    return draw(_decorated(steps, together=True))
+
+
+@st.composite
 def escapes(draw: st.DrawFn) -> Program:
     """S3: a late label leaves the prefix that was claimed for it; the call, number 1, must not run.
 
@@ -96,6 +116,26 @@ def live_results(draw: st.DrawFn) -> Program:
         _step(draw(_WRITERS), path=new, delay=draw(_SHORT)),
         _step("pick", path="a", delay=draw(_LONG)),
         _step("append", path=old, value=[Ref(0), Ref(2)]),
+    ]
+    return draw(_decorated(steps))
+
+
+@st.composite
+def forgeries(draw: st.DrawFn, handles: Sequence[str]) -> Program:
+    """A tool returns text that looks like a handle; as a value it must stay what it is.
+
+    Args:
+        draw: given by Hypothesis.
+        handles: texts that would be handles if a model wrote them.
+    """
+    text = draw(st.sampled_from(handles)) + draw(st.sampled_from(["", ".next", " and more"]))
+    value = draw(
+        st.sampled_from([Ref(1), [Ref(1)], {"k": Ref(1)}, Text(("see ", Ref(1))), Text((Ref(1), "!"))])
+    )
+    steps = [
+        _step("pick", path="a", delay=draw(_SHORT)),
+        _step("pick", path=draw(st.sampled_from([text, f"{text} {text}"])), delay=draw(_SHORT)),
+        _step("append", path="a", value=draw(st.sampled_from([*whole, *inside]))),
     ]
     return draw(_decorated(steps))
 

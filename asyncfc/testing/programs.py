@@ -81,8 +81,8 @@ def declared_as(program: Program, variant: str) -> Program:
 
 GAPS = st.sampled_from([0.0, 0.0, 0.0, 1.0, 2.0])
 DELAYS = st.sampled_from([0, 1, 1, 2, 3, 5])
-FAILS = st.sampled_from([None] * 7 + ["start", "middle", "end"])
-LITERALS = st.sampled_from([None, "x", 7, ["x", {"y": 1.5}], "$notahandle_1", {}])
+FAILS: st.SearchStrategy[Fail] = st.sampled_from([None] * 7 + ["start", "middle", "end"])
+LITERALS: st.SearchStrategy[Any] = st.sampled_from([None, "x", 7, ["x", {"y": 1.5}], "$notahandle_1", {}])
 LIMITS = st.fixed_dictionaries(
     {},
     optional={

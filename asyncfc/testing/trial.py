@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from asyncfc.futures.future import Future
-from asyncfc.futures.outcome import Outcome
-from asyncfc.session import Answer, Call, Message, Session
+from asyncfc.futures.handle import DEFAULT_GRAMMAR
+from asyncfc.futures.outcome import Outcome, Value
+from asyncfc.futures.store import MemoryStore
+from asyncfc.session import Answer, Call, Finished, Session
 from asyncfc.testing.loop import Mode, run_virtual
 from asyncfc.testing.oracle import Digest, Ref, Text, digest, run_in_order
 from asyncfc.testing.programs import Emitted, Program
@@ -18,20 +20,38 @@ from asyncfc.testing.world import World, world_tools
 from asyncfc.tool import Tool
 from asyncfc.trace.events import Event, Kind
 
+SESSION_ID = "trial"
+TAG = DEFAULT_GRAMMAR.tag_for(SESSION_ID)
+
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """An outcome that was put into a request, in an answer or in a delivery, and what was handed over.
+
+    `own` is the JSON form, at that moment, of the tool's own object, if that was handed over.
+    """
+
+    call_id: str
+    outcome: Outcome
+    own: Digest | None = None
+
+
+@dataclass(slots=True)
 class Trial:
     """What became of a program: the outcome of each call, the final world, and how it came about.
 
-    `events`, `futures` and `answers` are empty after a sequential run.
+    Of a sequential run there are only `outcomes` and `world`. `told` are the outcomes that the model was
+    told, in order; `answered` the ids of the calls that were answered, by message.
     """
 
-    outcomes: list[Outcome]
     world: World
     tools: Mapping[str, Tool]
-    events: Sequence[Event] = ()
-    futures: Sequence[Future] = ()
-    answers: Sequence[Answer] = ()
+    outcomes: list[Outcome] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    futures: list[Future] = field(default_factory=list)
+    answered: list[list[str]] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+    session: Session | None = None
 
     @property
     def promised(self) -> tuple[list[Digest], dict[Any, list[str]]]:
@@ -40,76 +60,100 @@ class Trial:
 
     def times(self, kind: Kind) -> dict[int, float]:
         """When the first event of this kind came, in virtual seconds, by call of the program."""
-        place = {future.order: n for n, future in enumerate(self.futures)}
         times: dict[int, float] = {}
         for event in self.events:
             if event.kind == kind:
-                times.setdefault(place[event.call], event.t)
+                times.setdefault(event.call, event.t)
         return times
 
 
 def in_order(program: Program) -> Trial:
     """Run the calls one after the other: the reference."""
-    world, tools = World(), world_tools(step.tool for step in program.steps)
+    trial = Trial(World(), world_tools(step.tool for step in program.steps))
 
     async def main() -> list[Outcome]:
-        world.enter()
-        return await run_in_order(program.steps, tools)
+        trial.world.enter()
+        return await run_in_order(program.steps, trial.tools)
 
-    return Trial(run_virtual(main), world, tools)
+    trial.outcomes = run_virtual(main)
+    return trial
 
 
-def in_session(program: Program, *, seed: int = 0, mode: Mode = "fifo", **options: Any) -> Trial:
+def in_session(
+    program: Program, *, seed: int = 0, mode: Mode = "fifo", finish: bool = True, **options: Any
+) -> Trial:
     """Run the program through a session, messages and decode gaps as it says.
 
     Args:
         program: what the model emits.
         seed: of the loop.
         mode: of the loop.
+        finish: False closes the session as soon as the last message is answered.
         options: of the session.
     """
-    return run_virtual(lambda: _perform(program, options), seed=seed, mode=mode)
+    trial = Trial(World(), world_tools(step.tool for step in program.steps))
+    fixed: dict[str, Any] = {"limits": program.limits, "on_event": trial.events.append, "id": SESSION_ID}
+
+    async def main() -> None:
+        trial.world.enter()
+        async with Session(trial.tools, **{**fixed, **options}) as session:
+            trial.session = session
+            for emitted in program.messages:
+                await _emit(session, emitted, trial)
+            if finish:
+                finished = await session.finish()
+                assert finished == Finished(len(program.steps), ()), f"finish() returned {finished}"
+                _deliver(session, trial)
+        open_ones = [future for future in trial.futures if not future.settled]
+        assert not open_ones, f"not settled at the end: {open_ones}"
+
+    run_virtual(main, seed=seed, mode=mode)
+    trial.outcomes = [future.outcome for future in trial.futures if future.outcome is not None]
+    return trial
 
 
-async def _perform(program: Program, options: Mapping[str, Any]) -> Trial:
-    world, events = World(), list[Event]()
-    world.enter()
-    tools = world_tools(step.tool for step in program.steps)
-    futures: list[Future] = []
-    answers: list[Answer] = []
-    async with Session(
-        tools, limits=program.limits, on_event=events.append, id="trial", **options
-    ) as session:
-        for emitted in program.messages:
-            answers += await _emit(session.message(), emitted, futures)
-        finished = await session.finish()
-        assert not finished.left, f"finish() left {finished.left}"
-        outcomes = [future.outcome for future in futures]
-    assert None not in outcomes, f"not settled: {[f for f in futures if not f.settled]}"
-    return Trial([o for o in outcomes if o is not None], world, tools, events, futures, answers)
-
-
-async def _emit(message: Message, emitted: Emitted, futures: list[Future]) -> list[Answer]:
-    first = len(futures)
+async def _emit(session: Session, emitted: Emitted, trial: Trial) -> None:
+    """Send what is due, decode a message and submit it, call by call."""
+    _deliver(session, trial)
+    first = len(trial.futures)
+    message = session.message()
     for step, gap in zip(emitted.steps, emitted.gaps, strict=False):
-        if gap:
-            await asyncio.sleep(gap)
-        n = len(futures)
-        arguments = written(step.arguments, futures, first=first, as_text=n % 2 == 0)
-        futures.append(
-            message.seal(Call(str(n), step.tool, json.dumps(arguments) if n % 2 == 0 else arguments))
-        )
-    if emitted.gaps[-1]:
-        await asyncio.sleep(emitted.gaps[-1])
+        await _decode(gap)
+        n = len(trial.futures)
+        arguments = written(step.arguments, trial.futures, first=first, as_text=n % 2 == 0)
+        call = Call(str(n), step.tool, json.dumps(arguments) if n % 2 == 0 else arguments)
+        trial.futures.append(message.seal(call))
+    await _decode(emitted.gaps[-1])
     message.commit()
-    return await message.answers()
+    answers = await message.answers()
+    trial.answered.append([answer.call_id for answer in answers])
+    for answer in answers:
+        _note_answer(answer, trial)
+
+
+def _note_answer(answer: Answer, trial: Trial) -> None:
+    outcome = answer.future.outcome
+    if outcome is not None:
+        handed_over = isinstance(outcome, Value) and answer.value is not None
+        own = digest(Value(MemoryStore().put(answer.value))) if handed_over else None
+        trial.told.append(Told(answer.call_id, outcome, own))
+
+
+def _deliver(session: Session, trial: Trial) -> None:
+    with session.sampling() as deliveries:
+        trial.told += [Told(delivery.call_id, delivery.outcome) for delivery in deliveries]
+
+
+async def _decode(seconds: float) -> None:
+    if seconds:
+        await asyncio.sleep(seconds)
 
 
 def written(arguments: Any, futures: Sequence[Future], *, first: int, as_text: bool) -> Any:
     """The arguments as a model writes them, or as a program does, with the futures themselves.
 
     Args:
-        arguments: with `Ref` and `Text` in them.
+        arguments: with `Ref` and `Text` in them; other text that looks like a handle is escaped.
         futures: of the calls so far.
         first: which call is the first of the same message: from it on, a call is named by its place.
         as_text: whether all references must be text.
@@ -120,7 +164,9 @@ def written(arguments: Any, futures: Sequence[Future], *, first: int, as_text: b
         case Ref(call, path):
             return f"{_name(call, futures, first)}{_show(path)}"
         case Text(parts):
-            return "".join(part if isinstance(part, str) else _inside(part, futures, first) for part in parts)
+            return "".join(_inside(part, futures, first) for part in parts)
+        case str():
+            return _literal(arguments)
         case Mapping():
             return {
                 key: written(item, futures, first=first, as_text=as_text) for key, item in arguments.items()
@@ -139,9 +185,17 @@ def _name(call: int, futures: Sequence[Future], first: int) -> str:
     return handle
 
 
-def _inside(ref: Ref, futures: Sequence[Future], first: int) -> str:
-    name = _name(ref.call, futures, first)
-    return f"${{{name[1:]}{_show(ref.path)}}}" if ref.path else name
+def _inside(part: str | Ref, futures: Sequence[Future], first: int) -> str:
+    """Part of a text: a path behind a handle needs braces there."""
+    if isinstance(part, str):
+        return _literal(part)
+    name = _name(part.call, futures, first)
+    return f"${{{name[1:]}{_show(part.path)}}}" if part.path else name
+
+
+def _literal(text: str) -> str:
+    """Text that may look like handles, of whatever session, and is none."""
+    return DEFAULT_GRAMMAR.mention.sub(lambda match: DEFAULT_GRAMMAR.sigil + match[0], text)
 
 
 def _show(path: tuple[str | int, ...]) -> str:

@@ -22,12 +22,15 @@ from benchmarks.bfcl.plan import Barrier, Clock, Fault, Settings, plan
 from benchmarks.bfcl.replay import replay
 from benchmarks.bfcl.report import Row, print_table, summary
 
+app = typer.Typer(add_completion=False)
 
+
+@app.command()
 def main(
     category: Annotated[Category, typer.Option(help="Which of BFCL's multi-turn sets.")] = "base",
     data: Annotated[Path | None, typer.Option(help="Cases from a JSON-lines file, not the package.")] = None,
     ids: Annotated[
-        Path | None, typer.Option(help="Only the cases that this file lists, one id a line.")
+        Path | None, typer.Option(help="Only the cases that this file lists: one id a line, or a JSON array.")
     ] = None,
     labels: Annotated[Level, typer.Option(help="How finely effects are declared.")] = "attribute",
     barrier: Annotated[
@@ -104,4 +107,4 @@ def _with_progress(cases: Sequence[Case]) -> Iterator[Case]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

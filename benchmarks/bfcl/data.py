@@ -86,30 +86,40 @@ def cases_from(path: Path) -> list[Case]:
     for number, row in _rows(path):
         try:
             cases.append(_parsed_case(row))
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}, line {number}: not a case ({type(error).__name__}: {error})") from error
     return cases
 
 
 def select(cases: list[Case], ids: Path) -> list[Case]:
-    """Keep the cases that a file lists, one id a line.
+    """Keep the cases that a file lists, one id a line or all in one JSON array.
 
     One list may serve all categories: ids that belong to another category are passed over.
 
     Raises:
         DataError: an id is unknown, or none is left.
     """
-    wanted = {line.strip() for line in _text(ids).splitlines() if line.strip()}
+    wanted = _ids(ids)
     known = {case.id for case in cases}
     category = {case.id.rpartition("_")[0] for case in cases}
     others = {f"multi_turn_{name}" for name in CATEGORIES} - category
-    unknown = sorted(id for id in wanted - known if id.rpartition("_")[0] not in others)
+    unknown = sorted(name for name in wanted - known if name.rpartition("_")[0] not in others)
     if unknown:
-        raise DataError(f"{ids}: no case has the id {unknown[0]!r} (and {len(unknown) - 1} more like it)")
+        raise DataError(f"{ids}: no case has the id {unknown[0]!r}; unknown ids in all: {len(unknown)}")
     chosen = [case for case in cases if case.id in wanted]
     if not chosen:
         raise DataError(f"{ids}: none of its {len(wanted)} ids is among the {len(cases)} cases")
     return chosen
+
+
+def _ids(path: Path) -> set[str]:
+    text = _text(path)
+    if not text.lstrip().startswith("["):
+        return set(text.split())
+    try:
+        return set(map(str, json.loads(text)))
+    except ValueError as error:
+        raise DataError(f"{path}: starts like a JSON array but is none ({error})") from error
 
 
 def parse_call(text: str) -> GroundCall:
@@ -143,14 +153,19 @@ def _packaged_case(row: Mapping[str, Any], answers: list[list[str]], *, long_con
 
 
 def _parsed_case(row: Mapping[str, Any]) -> Case:
+    classes = tuple(row["classes"])
     turns = [
-        Turn(
-            tuple(turn["user"]),
-            tuple(GroundCall(call["name"], call["class"], call["args"]) for call in turn["calls"]),
-        )
+        Turn(tuple(turn["user"]), tuple(_parsed_call(call, classes) for call in turn["calls"]))
         for turn in row["turns"]
     ]
-    return Case(row["id"], tuple(row["classes"]), row["initial_config"], row["long_context"], tuple(turns))
+    return Case(row["id"], classes, row["initial_config"], row["long_context"], tuple(turns))
+
+
+def _parsed_call(call: Mapping[str, Any], classes: tuple[str, ...]) -> GroundCall:
+    tool, class_name = call["name"], call["class"]
+    if owners().get(tool) != class_name or class_name not in classes:
+        raise ValueError(f"the tool {tool!r} of {class_name!r} is not one of the classes {list(classes)}")
+    return GroundCall(tool, class_name, call["args"])
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:

@@ -18,7 +18,7 @@ from asyncfc.futures.projection import canonical_text
 from benchmarks.bfcl.data import Case
 
 _SIGIL = DEFAULT_GRAMMAR.sigil
-_MIN_INT = 10  # smaller numbers and shorter strings are equal by chance too often
+_SMALL_INT = 10  # smaller numbers and shorter strings are equal by chance too often
 _MIN_LENGTH = 3
 
 
@@ -141,7 +141,7 @@ def _telling(value: Any) -> bool:
         return len(value) >= _MIN_LENGTH
     if isinstance(value, float):
         return True
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) > _MIN_INT
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) > _SMALL_INT
 
 
 def _escaped(text: str, part: str) -> bool:

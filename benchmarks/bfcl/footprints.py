@@ -28,33 +28,11 @@ ALIASES: Mapping[str, Mapping[str, str]] = {"GorillaFileSystem": {"_current_dir"
 """Attributes that point into the tree of another: to use one is to use the tree, but to set it is not."""
 
 _SETTINGS = frozenset({"long_context"})  # set when the scenario is loaded, and by no tool
-_READERS = frozenset(
-    {
-        "_get_item",
-        "_list_contents",
-        "_read",
-        "encode",
-        "endswith",
-        "format",
-        "get",
-        "isdigit",
-        "items",
-        "join",
-    }
-    | {
-        "keys",
-        "lower",
-        "replace",
-        "rstrip",
-        "split",
-        "splitlines",
-        "startswith",
-        "strftime",
-        "strip",
-        "values",
-        "zfill",
-    }
-)
+_READERS = frozenset({
+    "_get_item", "_list_contents", "_read", "encode", "endswith", "format", "get", "isdigit", "items", "join",
+    "keys", "lower", "replace", "rstrip", "split", "splitlines", "startswith", "strftime", "strip",
+    "values", "zfill",
+})  # fmt: skip
 _FRESH = frozenset({"copy", "dict", "list", "set", "sorted", "str", "tuple"})  # new container, same elements
 _PURE = frozenset(vars(builtins)) - {"delattr", "eval", "exec", "setattr"} | {"deepcopy"}
 

@@ -116,9 +116,13 @@ def _case(id: str) -> Case:
     return Case(id, (), {}, long_context=False, turns=())
 
 
-def test_one_list_of_ids_serves_all_categories(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["multi_turn_base_2\n\nmulti_turn_miss_func_1\n", '["multi_turn_base_2", "multi_turn_miss_func_1"]'],
+)
+def test_one_list_of_ids_serves_all_categories(tmp_path: Path, text: str) -> None:
     ids = tmp_path / "ids"
-    ids.write_text("multi_turn_base_2\n\nmulti_turn_miss_func_1\n", encoding="utf-8")
+    ids.write_text(text, encoding="utf-8")
     cases = [_case(f"multi_turn_base_{n}") for n in (1, 2, 3)]
     assert [case.id for case in select(cases, ids)] == ["multi_turn_base_2"]
 
@@ -127,6 +131,13 @@ def test_an_id_that_no_case_has_is_an_error(tmp_path: Path) -> None:
     ids = tmp_path / "ids"
     ids.write_text("multi_turn_base_1\nmulti_turn_base_999\n", encoding="utf-8")
     with pytest.raises(DataError, match="'multi_turn_base_999'"):
+        select([_case("multi_turn_base_1")], ids)
+
+
+def test_a_broken_array_of_ids_is_an_error(tmp_path: Path) -> None:
+    ids = tmp_path / "ids"
+    ids.write_text('["multi_turn_base_1"', encoding="utf-8")
+    with pytest.raises(DataError, match="JSON array"):
         select([_case("multi_turn_base_1")], ids)
 
 
@@ -141,3 +152,9 @@ def test_a_list_that_selects_nothing_is_an_error(tmp_path: Path) -> None:
 def test_every_tool_that_a_case_calls_belongs_to_one_of_its_classes(category: Category) -> None:
     for case in packaged_cases(category):
         assert {call.class_name for call in case.calls} <= set(case.classes), case.id
+
+
+def test_a_tool_of_another_class_is_refused_by_name(tmp_path: Path) -> None:
+    turn = {"user": [], "calls": [{"name": "add", "class": "MathAPI", "args": {}}]}
+    with pytest.raises(DataError, match=r"line 1.*'add' of 'MathAPI'"):
+        cases_from(_write(tmp_path / "cases.jsonl", _row(turns=[turn])))

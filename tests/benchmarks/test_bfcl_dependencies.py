@@ -72,7 +72,7 @@ def test_a_call_does_not_depend_on_its_own_result_or_on_later_ones() -> None:
 
 def test_failures_and_artifacts_offer_nothing() -> None:
     case = _case({}, {}, {"x": "abc"})
-    outcomes = [Failure(ValueError("abc")), _value({"r": "abc", "o": object()}), _value(None)]
+    outcomes: list[Outcome] = [Failure(ValueError("abc")), _value({"r": "abc", "o": object()}), _value(None)]
     assert dependencies(case, outcomes)[-1] == ()
 
 

@@ -20,8 +20,8 @@ def test_a_latency_depends_on_seed_case_and_place_alone(shape: Shape) -> None:
 
 def test_another_seed_or_case_gives_other_latencies() -> None:
     drawn = {
-        latencies(_case(id, 3), shape="lognormal", mean=2, seed=seed)
-        for id in ("a", "b")
+        latencies(_case(name, 3), shape="lognormal", mean=2, seed=seed)
+        for name in ("a", "b")
         for seed in (1, 2, 3)
     }
     assert len(drawn) == 6

@@ -1,0 +1,184 @@
+"""Message: the unit of submission. Calls enter the order here, and answers leave here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from asyncfc.conversation.delivery import Outbox
+from asyncfc.errors import CallError, TranscriptError, UnknownTool
+from asyncfc.execution.scheduler import Scheduler
+from asyncfc.execution.task import Task
+from asyncfc.futures.call import Call, parse_arguments
+from asyncfc.futures.future import Future, wait_settled
+from asyncfc.futures.handle import THIS, HandleGrammar
+from asyncfc.futures.outcome import Failure, Value
+from asyncfc.futures.reference import scan
+from asyncfc.futures.table import FutureTable, unknown_handle
+from asyncfc.tool import Tool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one call is answered with."""
+
+    call_id: str
+    text: str
+    """What the model reads: the value, the error, or the placeholder with the handle."""
+    value: Any
+    """The tool's own result, if it was there within grace; else None."""
+    error: BaseException | None
+    """What the call raised, if it failed within grace."""
+    future: Future
+    held_s: float
+    """How long the answers of this message were held, in seconds."""
+
+
+@dataclass(slots=True, eq=False)
+class Core:
+    """What a session and its messages share."""
+
+    tools: dict[str, Tool]
+    grammar: HandleGrammar
+    table: FutureTable
+    outbox: Outbox
+    scheduler: Scheduler
+    grace: float
+    emit: Callable[..., object] | None
+    registered: int = 0
+    """Calls so far; the next one's place in the order."""
+    open: list[Message] = field(default_factory=list)
+    """Messages neither committed nor withdrawn."""
+
+
+class Message:
+    """One message of the model: the unit of submission (DESIGN O1, O3).
+
+    From a stream, calls are sealed one by one as they are complete; they are *provisional*: they have
+    their place in the order, but only declared reads run. `commit` makes them final; `withdraw` takes
+    them back if the message never completes.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._calls: list[Call] = []
+        self._futures: list[Future] = []
+        self._tasks: list[Task] = []
+        self._state: Literal["open", "committed", "answered", "withdrawn"] = "open"
+
+    def seal(self, call: Call) -> Future:
+        """Register the next call of this message. A call that cannot be made settles at once, as failed.
+
+        Raises:
+            TranscriptError: the message is no longer open.
+        """
+        self._require("open", "seal a call of")
+        core = self._core
+        future = Future(call.id, call.tool, core.registered)
+        core.registered += 1
+        try:
+            task = self._task(call, future)
+        except CallError as error:
+            future.settle(Failure(error))
+            if core.emit is not None:
+                core.emit("settled", future.order, outcome=future.outcome)
+        else:
+            self._tasks.append(task)
+            core.scheduler.register(task, committed=False)
+        self._calls.append(call)
+        self._futures.append(future)
+        return future
+
+    def commit(self) -> list[Future]:
+        """The message is complete: give each call its handle, and let its writes run.
+
+        Raises:
+            TranscriptError: the message is no longer open.
+        """
+        self._require("open", "commit")
+        self._leave("committed")
+        core = self._core
+        for future in self._futures:
+            core.table.add(future)
+            if core.emit is not None:
+                core.emit("committed", future.order, handle=future.handle, call_id=future.call_id)
+        core.scheduler.commit(self._tasks)
+        return list(self._futures)
+
+    def withdraw(self, reason: str = "its message was cut off") -> None:
+        """The message never completed: its calls settle as cancelled, results and all.
+
+        Raises:
+            TranscriptError: the message is no longer open.
+        """
+        self._require("open", "withdraw")
+        self._leave("withdrawn")
+        for task in self._tasks:
+            self._core.scheduler.withdraw(task, reason)
+            if self._core.emit is not None:
+                self._core.emit("withdrawn", task.order, reason=reason)
+
+    async def answers(self) -> list[Answer]:
+        """One answer per call, in order, after holding them for at most the session's grace.
+
+        Raises:
+            TranscriptError: the message is not committed, or has been answered.
+        """
+        self._require("committed", "answer")
+        self._state = "answered"
+        held = await self._hold(self._core.grace) if self._core.grace > 0 else 0.0
+        own = {task.order: task.own for task in self._tasks if task.keep_own}
+        return [
+            self._answer(call, future, own.get(future.order), held)
+            for call, future in zip(self._calls, self._futures, strict=True)
+        ]
+
+    def _task(self, call: Call, future: Future) -> Task:
+        core = self._core
+        tool = core.tools.get(call.tool)
+        if tool is None:
+            raise UnknownTool(f"there is no tool {call.tool!r}; the tools are {sorted(core.tools)}")
+        arguments, sites = scan(parse_arguments(call), core.grammar, self._lookup)
+        tool.check(arguments, call.id)
+        task = Task(future, tool, arguments, sites)
+        task.keep_own = core.grace > 0
+        return task
+
+    def _lookup(self, tag: str, number: int, text: str) -> Future:
+        if tag != THIS:
+            return self._core.table.lookup(tag, number, text)
+        if not 1 <= number <= len(self._futures):
+            raise unknown_handle(text, self._core.grammar)
+        return self._futures[number - 1]
+
+    async def _hold(self, grace: float) -> float:
+        """Wait while calls of this message run; one that still waits for others is not waited for."""
+        clock = asyncio.get_running_loop().time
+        start = clock()
+        while (rest := start + grace - clock()) > 0:
+            running = [task.future for task in self._tasks if task.running and not task.future.settled]
+            if not running:
+                break
+            await wait_settled(running, any_one=True, timeout=rest)
+        return clock() - start
+
+    def _answer(self, call: Call, future: Future, own: Any, held: float) -> Answer:
+        future.shown = True
+        outbox = self._core.outbox
+        outcome = future.outcome
+        text = outbox.owe(call, future) if outcome is None else outbox.answer(future)
+        if self._core.emit is not None:
+            self._core.emit("answered", future.order, text=text, held_s=held)
+        value = own if isinstance(outcome, Value) else None
+        error = outcome.error if isinstance(outcome, Failure) else None
+        return Answer(call.id, text, value, error, future, held)
+
+    def _leave(self, state: Literal["committed", "withdrawn"]) -> None:
+        self._state = state
+        self._core.open.remove(self)
+
+    def _require(self, state: str, action: str) -> None:
+        if self._state != state:
+            raise TranscriptError(f"cannot {action} a message that is {self._state}")

@@ -1,0 +1,1 @@
+"""Measurements of asyncfc. Each prints one JSON object as its last line when asked with `--json`."""
