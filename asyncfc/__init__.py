@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         UnknownTool,
         UnresolvedPath,
         UpstreamFailed,
+        ValueDropped,
     )
     from asyncfc.futures.call import Call
     from asyncfc.futures.future import Future
@@ -76,6 +77,7 @@ __all__ = [
     "UnresolvedPath",
     "UpstreamFailed",
     "Value",
+    "ValueDropped",
     "Withheld",
     "__version__",
     "tool",

@@ -9,9 +9,12 @@ no other moment at which that thread could run anything.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -23,10 +26,13 @@ from asyncfc.futures.call import Call
 from asyncfc.futures.future import Future
 from asyncfc.futures.outcome import Outcome
 from asyncfc.futures.store import MemoryStore
-from asyncfc.session import Answer, Awaited, Delivery, Finished, Message, Session
+from asyncfc.session import Answer, Awaited, Delivery, Finished, Message, Note, Session
 from asyncfc.tool import Tool
 
 _T = TypeVar("_T")
+
+LAST_TURNS = 0.1
+"""Seconds that the waits of other threads have to end by themselves once the session has closed."""
 
 
 class BlockingSession:
@@ -45,7 +51,12 @@ class BlockingSession:
         settings.setdefault("executor", LocalExecutor(MemoryStore(), caller=self._caller))
         self._session = Session(tools, **settings)
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="asyncfc-loop", daemon=True)
+        self._waits: set[asyncio.Task[Any]] = set()
+        self._gate = threading.Lock()  # held for a moment, to give the loop work or its end
+        self._ended = False
+        self._closing = threading.RLock()  # held by the thread that closes
+        self._finished: Finished | None = None
+        self._thread = threading.Thread(target=self._run_loop, name="asyncfc-loop", daemon=True)
         self._thread.start()
 
     def __enter__(self) -> Self:
@@ -58,7 +69,7 @@ class BlockingSession:
 
     def submit(self, calls: Iterable[Call]) -> list[Answer]:
         """See `Session.submit`."""
-        return self._wait(self._session.submit(calls))
+        return self._wait(partial(self._session.submit, list(calls)))
 
     def message(self) -> BlockingMessage:
         """See `Session.message`."""
@@ -72,21 +83,22 @@ class BlockingSession:
         timeout: float | None = None,
     ) -> Awaited:
         """See `Session.await_future`."""
-        return self._wait(self._session.await_future(which, mode=mode, timeout=timeout))
+        return self._wait(partial(self._session.await_future, which, mode=mode, timeout=timeout))
 
     def wait(self, future: Future) -> Outcome:
         """Wait for one outcome; see `Future.wait`."""
-        return self._wait(future.wait())
+        return self._wait(future.wait)
 
     @contextmanager
-    def sampling(self) -> Iterator[list[Delivery]]:
+    def sampling(self) -> Iterator[list[Delivery | Note]]:
         """See `Session.sampling`."""
         block = self._session.sampling()
         deliveries = self._do(block.__enter__)
         try:
             yield deliveries
         except BaseException as error:
-            self._do(block.__exit__, type(error), error, error.__traceback__)
+            with suppress(SessionClosed):  # the block's own error matters more
+                self._do(block.__exit__, type(error), error, error.__traceback__)
             raise
         self._do(block.__exit__, None, None, None)
 
@@ -96,17 +108,34 @@ class BlockingSession:
 
     def finish(self, timeout: float | None = None) -> Finished:
         """See `Session.finish`."""
-        return self._wait(self._session.finish(timeout))
+        return self._wait(partial(self._session.finish, timeout))
 
     def close(self, timeout: float = 5.0) -> Finished:
-        """See `Session.close`. Also ends the loop and its thread."""
-        if self._loop.is_closed():
-            return Finished(0, ())
-        finished = self._wait(self._session.close(timeout))
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        """See `Session.close`. Also ends the loop and its thread; once closed, returns the same again.
+
+        What other threads wait for ends as well; only a `finish` whose work does not end raises
+        `SessionClosed`.
+        """
+        with self._closing:
+            if self._finished is None:
+                self._finished = self._wait(partial(self._session.close, timeout))
+                with self._gate:
+                    self._ended = True
+                    self._loop.call_soon_threadsafe(self._loop.stop)
+                self._thread.join()
+            return self._finished
+
+    def _run_loop(self) -> None:
+        self._loop.run_forever()
+        self._loop.run_until_complete(self._end_waits())
         self._loop.close()
-        return finished
+
+    async def _end_waits(self) -> None:
+        for cancel in (False, True):  # all futures have settled, but the work of some may go on
+            for task in self._waits if cancel else ():
+                task.cancel()
+            if self._waits:
+                await asyncio.wait(self._waits, timeout=None if cancel else LAST_TURNS)
 
     def _do(self, function: Callable[..., _T], *args: Any) -> _T:
         """Run a function that does not wait, on the loop's thread."""
@@ -114,22 +143,36 @@ class BlockingSession:
         async def run() -> _T:
             return function(*args)
 
-        return self._wait(run())
+        return self._wait(run)
 
-    def _wait(self, work: Coroutine[Any, Any, _T]) -> _T:
+    def _wait(self, begin: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Run on the loop; meanwhile this thread runs the tools that want the caller's thread."""
-        if self._loop.is_closed():
-            work.close()
-            raise SessionClosed(f"session {self._session.id} is closed; it takes no more calls")
-        done = asyncio.run_coroutine_threadsafe(work, self._loop)
-        done.add_done_callback(lambda _: self._caller.submit(None))
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("a BlockingSession was used on its own loop, by an async tool or a listener")
+        with self._gate:
+            if self._ended:
+                raise self._closed()
+            done = asyncio.run_coroutine_threadsafe(self._noted(begin), self._loop)
         try:
-            while not done.done():
-                self._caller.run_one()
+            self._caller.run_until(done)
         except BaseException:  # Ctrl-C, here or in a tool that runs in this thread
             done.cancel()
             raise
+        if done.cancelled():
+            raise self._closed()
         return done.result()
+
+    async def _noted(self, begin: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        task = asyncio.current_task()
+        assert task is not None
+        self._waits.add(task)
+        try:
+            return await begin()
+        finally:
+            self._waits.discard(task)
+
+    def _closed(self) -> SessionClosed:
+        return SessionClosed(f"session {self._session.id} is closed; it takes no more calls")
 
 
 class BlockingMessage:
@@ -156,22 +199,44 @@ class BlockingMessage:
 
     def answers(self) -> list[Answer]:
         """See `Message.answers`."""
-        answers: list[Answer] = self._wait(self._message.answers())
+        answers: list[Answer] = self._wait(self._message.answers)
         return answers
 
 
 class _CallerThread:
-    """Jobs for the thread that waits. None wakes it: what it waits for may be there."""
+    """Jobs for whatever threads wait. Each of them has a bell, rung when there may be something to do."""
 
     def __init__(self) -> None:
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: deque[Job] = deque()
+        self._bells: set[SimpleQueue[None]] = set()
 
-    def submit(self, job: Job | None) -> None:
-        self._jobs.put(job)
+    def submit(self, job: Job) -> None:
+        """Leave a job to the first thread that is free, now or when one waits again."""
+        self._jobs.append(job)
+        for bell in tuple(self._bells):
+            bell.put(None)
 
-    def run_one(self) -> None:
-        job = self._jobs.get()
-        if job is not None:
-            interrupt = job()
-            if interrupt is not None:
-                raise interrupt
+    def run_until(self, done: concurrent.futures.Future[Any]) -> None:
+        """Run jobs in this thread until the future is done.
+
+        Raises:
+            KeyboardInterrupt, SystemExit: from outside, or out of a job.
+        """
+        bell: SimpleQueue[None] = SimpleQueue()
+        self._bells.add(bell)
+        done.add_done_callback(lambda _: bell.put(None))
+        try:
+            while not done.done():
+                self._run_one(bell)
+        finally:
+            self._bells.discard(bell)
+
+    def _run_one(self, bell: SimpleQueue[None]) -> None:
+        try:
+            job = self._jobs.popleft()
+        except IndexError:
+            bell.get()
+            return
+        interrupt = job()
+        if interrupt is not None:
+            raise interrupt

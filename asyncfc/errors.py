@@ -74,6 +74,10 @@ class UnresolvedPath(CallError):
     """The path behind a handle does not exist in the value."""
 
 
+class ValueDropped(CallError):
+    """A handle whose value is no longer kept, to stay within `max_retained_bytes` (DESIGN V3)."""
+
+
 class ProjectionError(CallError):
     """The result of a tool has no JSON form for a structural reason: cycle, depth, key collision."""
 
@@ -84,6 +88,22 @@ class EffectEscape(CallError):
 
 class ToolTimeout(CallError):
     """The tool's work did not end within its declared timeout."""
+
+
+class ToolAbandoned(CallError):
+    """The tool's work was asked to stop, accepted, and did not (DESIGN F2)."""
+
+
+class ResourceQuarantined(CallError):
+    """Work that was given up still holds a resource that this call needs; it did not run (DESIGN F2)."""
+
+
+class WouldDeadlock(CallError):
+    """A tool waits for a call that waits for that tool's own call."""
+
+
+class DuplicateCall(CallError):
+    """The same tool with the same arguments is running already; this call did not run."""
 
 
 @dataclass(frozen=True, slots=True)

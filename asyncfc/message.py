@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from asyncfc.conversation.delivery import Outbox
+from asyncfc.depgraph.claims import Group
+from asyncfc.duplicates import InFlight
 from asyncfc.errors import CallError, TranscriptError, UnknownTool
 from asyncfc.execution.scheduler import Scheduler
-from asyncfc.execution.task import Task
+from asyncfc.execution.task import Task, Tenant
 from asyncfc.futures.call import Call, parse_arguments
 from asyncfc.futures.future import Future, wait_settled
 from asyncfc.futures.handle import THIS, HandleGrammar
-from asyncfc.futures.outcome import Failure, Value
+from asyncfc.futures.outcome import Failure, Outcome, Value, Withheld
 from asyncfc.futures.reference import scan
 from asyncfc.futures.table import FutureTable, unknown_handle
 from asyncfc.tool import Tool
+
+SameMessage: TypeAlias = Literal["ordered", "concurrent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +49,15 @@ class Core:
     table: FutureTable
     outbox: Outbox
     scheduler: Scheduler
+    tenant: Tenant
+    in_flight: InFlight
     grace: float
+    same_message: SameMessage
+    gated: bool
+    """Irreversible calls wait until all earlier outcomes have been seen."""
     emit: Callable[..., object] | None
     registered: int = 0
-    """Calls so far; the next one's place in the order."""
+    """Calls so far."""
     open: list[Message] = field(default_factory=list)
     """Messages neither committed nor withdrawn."""
 
@@ -59,6 +68,11 @@ class Message:
     From a stream, calls are sealed one by one as they are complete; they are *provisional*: they have
     their place in the order, but only declared reads run. `commit` makes them final; `withdraw` takes
     them back if the message never completes.
+
+    - `_calls`, `_futures`: one per call, in order; `_tasks`: of those calls that entered the order.
+    - `_group`: its undeclared calls, if they may run concurrently.
+    - `_blind`: the outcomes that the model had not seen when it emitted this message; `_withheld`: the
+      orders of the calls that were withheld because of these.
     """
 
     def __init__(self, core: Core) -> None:
@@ -66,6 +80,9 @@ class Message:
         self._calls: list[Call] = []
         self._futures: list[Future] = []
         self._tasks: list[Task] = []
+        self._group = Group() if core.same_message == "concurrent" else None
+        self._blind: list[Future] = core.outbox.unseen() if core.gated else []
+        self._withheld: set[int] = set()
         self._state: Literal["open", "committed", "answered", "withdrawn"] = "open"
 
     def seal(self, call: Call) -> Future:
@@ -76,17 +93,12 @@ class Message:
         """
         self._require("open", "seal a call of")
         core = self._core
-        future = Future(call.id, call.tool, core.registered)
+        future = Future(call.id, call.tool, core.scheduler.next_order())
         core.registered += 1
         try:
-            task = self._task(call, future)
+            self._register(call, future)
         except CallError as error:
-            future.settle(Failure(error))
-            if core.emit is not None:
-                core.emit("settled", future.order, outcome=future.outcome)
-        else:
-            self._tasks.append(task)
-            core.scheduler.register(task, committed=False)
+            self._refuse(future, Failure(error))
         self._calls.append(call)
         self._futures.append(future)
         return future
@@ -102,6 +114,7 @@ class Message:
         core = self._core
         for future in self._futures:
             core.table.add(future)
+            core.outbox.emitted(future)
             if core.emit is not None:
                 core.emit("committed", future.order, handle=future.handle, call_id=future.call_id)
         core.scheduler.commit(self._tasks)
@@ -123,6 +136,9 @@ class Message:
     async def answers(self) -> list[Answer]:
         """One answer per call, in order, after holding them for at most the session's grace.
 
+        Where a call was withheld because outcomes had not been seen, the answers wait for these, and the
+        answer of that call carries them (DESIGN E4).
+
         Raises:
             TranscriptError: the message is not committed, or has been answered.
         """
@@ -130,21 +146,48 @@ class Message:
         self._state = "answered"
         held = await self._hold(self._core.grace) if self._core.grace > 0 else 0.0
         own = {task.order: task.own for task in self._tasks if task.keep_own}
+        if self._withheld:
+            await wait_settled(self._blind)
         return [
             self._answer(call, future, own.get(future.order), held)
             for call, future in zip(self._calls, self._futures, strict=True)
         ]
 
-    def _task(self, call: Call, future: Future) -> Task:
+    def again(self, calls: Sequence[Call]) -> list[Answer]:
+        """Answer the same calls once more: the framework runs its step again (DESIGN O4).
+
+        Raises:
+            TranscriptError: these are not the calls of this message.
+        """
+        if list(calls) != self._calls:
+            raise TranscriptError(
+                "a message that was submitted before comes again with other calls: "
+                f"{_first_difference(self._calls, list(calls))}"
+            )
+        return [
+            self._answer(call, future, None, 0.0)
+            for call, future in zip(self._calls, self._futures, strict=True)
+        ]
+
+    def _register(self, call: Call, future: Future) -> None:
         core = self._core
         tool = core.tools.get(call.tool)
         if tool is None:
             raise UnknownTool(f"there is no tool {call.tool!r}; the tools are {sorted(core.tools)}")
         arguments, sites = scan(parse_arguments(call), core.grammar, self._lookup)
         tool.check(arguments, call.id)
-        task = Task(future, tool, arguments, sites)
+        irreversible = tool.spec.level == "irreversible"
+        task = Task(future, tool, arguments, sites, core.tenant, self._futures if irreversible else ())
+        if core.in_flight.meets(task, core.scheduler.newest_conflict):
+            return
+        if irreversible and self._blind:
+            names = ", ".join(str(f.handle) for f in self._blind)
+            self._withheld.add(future.order)
+            self._refuse(future, Withheld(f"it was asked for before the outcomes of {names} were seen"))
+            return
         task.keep_own = core.grace > 0
-        return task
+        core.scheduler.register(task, group=None if tool.spec.declared else self._group)
+        self._tasks.append(task)
 
     def _lookup(self, tag: str, number: int, text: str) -> Future:
         if tag != THIS:
@@ -152,6 +195,12 @@ class Message:
         if not 1 <= number <= len(self._futures):
             raise unknown_handle(text, self._core.grammar)
         return self._futures[number - 1]
+
+    def _refuse(self, future: Future, outcome: Outcome) -> None:
+        """Settle a call that does not enter the order."""
+        future.settle(outcome)
+        if self._core.emit is not None:
+            self._core.emit("settled", future.order, outcome=outcome)
 
     async def _hold(self, grace: float) -> float:
         """Wait while calls of this message run; one that still waits for others is not waited for."""
@@ -168,7 +217,12 @@ class Message:
         future.shown = True
         outbox = self._core.outbox
         outcome = future.outcome
-        text = outbox.owe(call, future) if outcome is None else outbox.answer(future)
+        if outcome is None:
+            text = outbox.owe(call, future)
+        elif future.order in self._withheld:
+            text = outbox.answer_withheld(future, self._blind)
+        else:
+            text = outbox.answer(future)
         if self._core.emit is not None:
             self._core.emit("answered", future.order, text=text, held_s=held)
         value = own if isinstance(outcome, Value) else None
@@ -182,3 +236,10 @@ class Message:
     def _require(self, state: str, action: str) -> None:
         if self._state != state:
             raise TranscriptError(f"cannot {action} a message that is {self._state}")
+
+
+def _first_difference(before: list[Call], now: list[Call]) -> str:
+    for one, other in zip(before, now, strict=False):
+        if one != other:
+            return f"{one} before, {other} now"
+    return f"{len(before)} calls before, {len(now)} now"

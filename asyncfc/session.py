@@ -29,22 +29,23 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from asyncfc.conversation.delivery import Delivery, Outbox
+from asyncfc.conversation.delivery import Delivery, Note, Outbox
 from asyncfc.conversation.wording import Wording
-from asyncfc.errors import SessionClosed
-from asyncfc.execution.executors import Executor, LocalExecutor
-from asyncfc.execution.limits import Limits
-from asyncfc.execution.scheduler import Scheduler
+from asyncfc.duplicates import Duplicates, InFlight
+from asyncfc.errors import DeclarationError, SessionClosed
+from asyncfc.execution.executors import Executor
+from asyncfc.execution.task import Tenant
 from asyncfc.futures.call import Call
 from asyncfc.futures.future import Future, wait_settled
 from asyncfc.futures.handle import DEFAULT_GRAMMAR, HandleGrammar
-from asyncfc.futures.store import MemoryStore
+from asyncfc.futures.outcome import Cancelled
 from asyncfc.futures.table import FutureTable
-from asyncfc.message import Answer, Core, Message
+from asyncfc.message import Answer, Core, Message, SameMessage
+from asyncfc.runtime import Runtime
 from asyncfc.tool import Tool, toolbox
 from asyncfc.trace.events import Event, Kind, Listener
 
-__all__ = ["Answer", "Awaited", "Call", "Delivery", "Finished", "Message", "Session"]
+__all__ = ["Answer", "Awaited", "Call", "Delivery", "Finished", "Message", "Note", "Runtime", "Session"]
 
 _log = logging.getLogger("asyncfc")
 
@@ -55,6 +56,8 @@ class Awaited:
 
     settled: list[Delivery]
     pending: list[Future]
+    notes: list[Note]
+    """What was posted into the conversation meanwhile; a post ends the wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,10 @@ class Finished:
 
     settled: int
     left: tuple[Future, ...]
+
+
+FINISH_TIMEOUT = 600.0
+"""Seconds that `Session.finish` waits if nothing is said."""
 
 
 class Session:
@@ -78,6 +85,11 @@ class Session:
         executor: where work runs; default: this loop and threads of this process.
         on_event: called with each `Event`. One that raises is logged and dropped.
         id: handles are derived from it, so the same id and calls give the same text. Default: random.
+        runtime: several sessions of one runtime share its order of effects, limits and executor.
+        same_message: whether undeclared calls of one message run in their order or concurrently.
+        duplicates: what becomes of a call that is in flight already, see `InFlight`.
+        irreversible: an irreversible call runs only if the model has seen all outcomes of earlier messages
+            (`"seen"`), and every earlier call of its message has succeeded (that alone: `"succeeded"`).
         grammar: how handles are written.
         wording: what the model is told.
 
@@ -93,6 +105,10 @@ class Session:
         grace: float = 0,
         limits: Mapping[str, int] | None = None,
         executor: Executor | None = None,
+        runtime: Runtime | None = None,
+        same_message: SameMessage = "ordered",
+        duplicates: Duplicates = "allow",
+        irreversible: Literal["seen", "succeeded"] = "seen",
         on_event: Listener | None = None,
         id: str | None = None,
         grammar: HandleGrammar = DEFAULT_GRAMMAR,
@@ -101,18 +117,29 @@ class Session:
         self.id = id or uuid.uuid4().hex
         self._on_event = on_event
         self._closed = False
+        self._messages: dict[str, Message] = {}
         emit = None if on_event is None else self._emit
-        self._executor = executor or LocalExecutor(MemoryStore())
-        self._scheduler = Scheduler(self._executor, Limits(limits), emit)
+        if runtime is not None and (limits is not None or executor is not None):
+            raise DeclarationError("limits and executor belong to the runtime; pass them to Runtime")
+        self._runtime = runtime or Runtime(limits=limits, executor=executor)
+        self._owns_runtime = runtime is None
+        self._scheduler = self._runtime.scheduler
+        self._tenant = Tenant(emit)
+        self._bell = _new_bell()
         self._table = FutureTable(grammar.tag_for(self.id), grammar)
         self._outbox = Outbox(wording or Wording(), grammar, self._table.tag)
+        made = toolbox(tools, effects or {})
         self._core = Core(
-            tools=toolbox(tools, effects or {}),
+            tools=made,
             grammar=grammar,
             table=self._table,
             outbox=self._outbox,
             scheduler=self._scheduler,
+            tenant=self._tenant,
+            in_flight=InFlight(duplicates),
             grace=grace,
+            same_message=same_message,
+            gated=irreversible == "seen" and any(t.spec.level == "irreversible" for t in made.values()),
             emit=emit,
         )
 
@@ -137,13 +164,36 @@ class Session:
         self._core.open.append(message)
         return message
 
-    async def submit(self, calls: Iterable[Call]) -> list[Answer]:
-        """Submit a complete message: one answer per call, in order. Never raises what a call raises."""
+    async def submit(self, calls: Iterable[Call], *, message_id: str | None = None) -> list[Answer]:
+        """Submit a complete message: one answer per call, in order. Never raises what a call raises.
+
+        Args:
+            calls: of the message, in its order.
+            message_id: what the framework knows the message by. A message of an id that has been
+                submitted before is answered again, from the calls of then (DESIGN O4).
+
+        Raises:
+            SessionClosed: the session takes no more calls.
+            TranscriptError: the message of this id had other calls.
+        """
+        if message_id is not None and message_id in self._messages:
+            return self._messages[message_id].again(list(calls))
         message = self.message()
         for call in calls:
             message.seal(call)
         message.commit()
+        if message_id is not None:
+            self._messages[message_id] = message
         return await message.answers()
+
+    def post(self, text: str, source: str) -> None:
+        """Send a text into the conversation, from a person or another agent.
+
+        It comes with the next deliveries; an `await_future` under way ends and brings it.
+        """
+        self._outbox.post(text, source)
+        bell, self._bell = self._bell, _new_bell()
+        bell.settle(Cancelled("rung"))
 
     async def await_future(
         self,
@@ -163,11 +213,13 @@ class Session:
             UnknownHandle: a handle that this session has not shown.
         """
         futures = self._untold() if which == "all" else self._futures(which)
-        await wait_settled(futures, any_one=mode == "any", timeout=timeout)
+        if not self._outbox.has_notes:
+            await wait_settled(futures, any_one=mode == "any", timeout=timeout, bell=self._bell)
         settled = [self._outbox.tell(future) for future in futures if future.settled]
-        return Awaited(settled, [future for future in futures if not future.settled])
+        pending = [future for future in futures if not future.settled]
+        return Awaited(settled, pending, self._outbox.take_notes())
 
-    def sampling(self) -> AbstractContextManager[list[Delivery]]:
+    def sampling(self) -> AbstractContextManager[list[Delivery | Note]]:
         """The deliveries to include in the next request; use it as `with` around that request.
 
         When the block ends, they have been seen; if it raises, they come again.
@@ -183,16 +235,29 @@ class Session:
         (future,) = self._futures(which)
         return self._scheduler.cancel(future.order, "it was cancelled on request")
 
-    async def finish(self, timeout: float | None = None) -> Finished:
-        """Wait until every call has settled and its work has ended, or `timeout` seconds have passed."""
-        idle = asyncio.ensure_future(self._scheduler.idle())
+    def release(self, which: Future | str) -> bool:
+        """Lift the quarantine of a call whose work was given up; False if there is none (DESIGN F2).
+
+        Raises:
+            UnknownHandle: a handle that this session has not shown.
+        """
+        (future,) = self._futures(which)
+        return self._scheduler.release(future.order)
+
+    async def finish(self, timeout: float | None = FINISH_TIMEOUT) -> Finished:
+        """Wait until every call has settled and its work has ended, or `timeout` seconds have passed.
+
+        Work that was given up is not waited for; `left` names it, too.
+        """
+        idle = asyncio.ensure_future(self._tenant.idle())
         try:
             await asyncio.wait([idle], timeout=timeout)
         finally:
             idle.cancel()
-        live = self._scheduler.live
         # A call that never ran may still wait to pass its place in the order on; no work is left of it.
-        left = tuple(task.future for task in live if task.running or not task.future.settled)
+        live = [task for task in self._tenant.tasks.values() if task.running or not task.future.settled]
+        given_up = [task for task in self._scheduler.abandoned() if task.tenant is self._tenant]
+        left = tuple(task.future for task in (*given_up, *live))
         return Finished(self._core.registered - sum(not future.settled for future in left), left)
 
     async def close(self, timeout: float = 5.0) -> Finished:
@@ -203,12 +268,13 @@ class Session:
         self._closed = True
         for message in list(self._core.open):
             message.withdraw("the session was closed")
-        for task in list(self._scheduler.live):
+        for task in list(self._tenant.tasks.values()):
             self._scheduler.cancel(task.order, "the session was closed")
         finished = await self.finish(timeout)
-        for task in list(self._scheduler.live):
+        for task in list(self._tenant.tasks.values()):
             self._scheduler.withdraw(task, "the session was closed while it ran")
-        self._executor.close()
+        if self._owns_runtime:
+            self._runtime.close()
         return Finished(self._core.registered, finished.left)
 
     def _futures(self, which: Future | str | Iterable[Future | str]) -> list[Future]:
@@ -218,7 +284,7 @@ class Session:
 
     def _untold(self) -> list[Future]:
         futures = {future.order: future for future in self._outbox.owed}
-        live = (task.future for task in self._scheduler.live)
+        live = (task.future for task in self._tenant.tasks.values())
         futures.update((future.order, future) for future in live if not future.settled)
         return [futures[order] for order in sorted(futures)]
 
@@ -230,3 +296,8 @@ class Session:
         except Exception:
             _log.exception("the event listener raised and was dropped: %r", self._on_event)
             self._on_event = None
+
+
+def _new_bell() -> Future:
+    """A future that settles when something is posted."""
+    return Future("", "post", -1)

@@ -8,11 +8,14 @@ models, or all of them with `validate=True`, are validated, right before the wor
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property, partial
+from types import SimpleNamespace
 from typing import Any, Literal, TypeAlias, get_args, get_type_hints, overload
 
-from asyncfc.depgraph.effects import UNDECLARED, EffectSpec
+from asyncfc.depgraph.assignment import Declarations, assign
+from asyncfc.depgraph.effects import UNDECLARED, EffectSpec, LabelsOf
 from asyncfc.errors import BadArguments, DeclarationError
 
 Thread: TypeAlias = Literal["worker", "pool", "caller"]
@@ -21,6 +24,10 @@ _KEYWORDS = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEY
 
 class Tool:
     """A function that a model may call. Still callable itself, as the function that it wraps.
+
+    A function that is a generator (or an async one), or returns one, gives its result item by item: the
+    result is the list of what it yields, and each item is a `progress` event as it comes. A cancelled or
+    timed-out one is closed. What a generator returns at its end is not used.
 
     Args:
         function: sync or async; a function, a bound method or any callable.
@@ -33,7 +40,8 @@ class Tool:
         resolve: maps the path that an `fs:` label spells to the one that the tool will really touch.
 
     Raises:
-        DeclarationError: no usable name or signature, or the effects are written wrongly.
+        DeclarationError: no usable name or signature, an annotation that cannot be checked although
+            that was asked for, or the effects are written wrongly.
     """
 
     def __init__(
@@ -46,32 +54,35 @@ class Tool:
         validate: bool = False,
         resolve: Callable[[str], str] | None = None,
     ) -> None:
+        if isinstance(function, Tool):
+            raise DeclarationError(f"{function!r} is a tool already; use its `with_name` or `with_effects`")
         self.function = function
         self.name = name or _name_of(function)
         self.description = inspect.getdoc(_innermost(function)) or "" if description is None else description
         self.is_async = _is_async(function)
         self._resolve = resolve
         self._validate = validate
+        self._effects = effects
         self._read_signature()
+        self.validators = self._validators()
         self.spec: EffectSpec = UNDECLARED
         self.timeout: float | None = None
         self.idempotent = False
         self.thread: Thread | None = None
+        self.abandon_after: float | None = None
+        self.on_abandon: Literal["quarantine", "release"] = "quarantine"
         if effects is not None:
             self._declare(effects)
 
     def with_effects(self, effects: Mapping[str, Any] | str) -> Tool:
         """A copy with another declaration, for tools that one does not own."""
-        return Tool(
-            self.function,
-            name=self.name,
-            description=self.description,
-            effects=effects,
-            validate=self._validate,
-            resolve=self._resolve,
-        )
+        return self._copy(self.name, effects)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def with_name(self, name: str) -> Tool:
+        """A copy with another name, and all else as it is."""
+        return self._copy(name, self._effects)
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the wrapped function, past all of asyncfc."""
         return self.function(*args, **kwargs)
 
@@ -85,7 +96,7 @@ class Tool:
         if given >= self.required and (self.takes_any or given <= self.parameters.keys()):
             return
         missing = sorted(self.required - given)
-        unknown = sorted(given - self.parameters.keys()) if not self.takes_any else []
+        unknown = sorted(given - self.parameters.keys(), key=str) if not self.takes_any else []
         faults = [f"missing {missing}"] * bool(missing) + [f"unknown {unknown}"] * bool(unknown)
         raise BadArguments(
             f"{self.name} ({call_id}): {' and '.join(faults)}; its parameters are {list(self.parameters)}"
@@ -100,9 +111,9 @@ class Tool:
         if self.validators:
             arguments = self._validated(arguments)
         if self._positional:
-            arguments = dict(arguments)
-            positional = [arguments.pop(name) for name in self._positional if name in arguments]
-            return self.function(*positional, **arguments)
+            rest = dict(arguments)  # below: one left out would move those after it forward
+            positional = [rest.pop(n) if n in rest else self.defaults[n] for n in self._positional]
+            return self.function(*positional, **rest)
         return self.function(**arguments)
 
     def label_arguments(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
@@ -113,13 +124,13 @@ class Tool:
         """
         wanted: dict[str, Any] = {}
         untold: set[str] = set()
-        for name in self.spec.parameters:
+        for name in self.spec.needs({**self.defaults, **arguments}):
             if name in arguments:
                 try:
                     wanted[name] = self._foretell(name, arguments[name])
-                except ValueError:
+                except Exception:  # refused, or not to be known before its time; its own turn will tell
                     untold.add(name)
-            elif name in self.defaults:
+            else:
                 wanted[name] = self.defaults[name]
         return wanted, untold
 
@@ -133,22 +144,18 @@ class Tool:
 
         return parameters_schema(self.parameters, self.annotations, takes_any=self.takes_any)
 
-    @cached_property
-    def validators(self) -> dict[str, Any]:
-        """Of each parameter that validates itself: a pydantic `TypeAdapter`."""
-        names = [
-            name
-            for name, annotation in self.annotations.items()
-            if name in self.parameters and (self._validate or _is_model(annotation))
-        ]
-        if not names:
-            return {}
-        from pydantic import TypeAdapter
-
-        return {name: TypeAdapter(self.annotations[name]) for name in names}
-
     def __repr__(self) -> str:
         return f"<Tool {self.name!r}>"
+
+    def _copy(self, name: str, effects: Mapping[str, Any] | str | None) -> Tool:
+        return Tool(
+            self.function,
+            name=name,
+            description=self.description,
+            effects=effects,
+            validate=self._validate,
+            resolve=self._resolve,
+        )
 
     def _foretell(self, name: str, value: Any) -> Any:
         """The value that the function will get. ValueError: cannot be known before its time."""
@@ -157,18 +164,44 @@ class Tool:
             return value
         if not _is_builtin(adapter.core_schema):
             raise ValueError(name)
-        return adapter.validate_python(value)  # pydantic's ValidationError is a ValueError
+        return adapter.validate_python(value)
 
     def _validated(self, arguments: dict[str, Any]) -> dict[str, Any]:
         from pydantic import ValidationError
 
         checked = dict(arguments)
-        for name in self.validators.keys() & arguments.keys():
+        for name, adapter in self.validators.items():
+            if name not in arguments:
+                continue
             try:
-                checked[name] = self.validators[name].validate_python(arguments[name])
+                checked[name] = adapter.validate_python(arguments[name])
             except ValidationError as error:
-                raise BadArguments(f"{self.name}: argument {name!r}: {error}") from error
+                raise BadArguments(f"{self.name}: argument {name!r}: {_faults(error)}") from error
         return checked
+
+    def _validators(self) -> dict[str, Any]:
+        """Of each parameter that validates itself, in order: a pydantic `TypeAdapter`."""
+        empty = inspect.Parameter.empty
+        names = [
+            name
+            for name, parameter in self.parameters.items()
+            if (self._validate and parameter.annotation is not empty) or _is_model(self.annotations.get(name))
+        ]
+        if not names:
+            return {}
+        from pydantic import TypeAdapter
+
+        adapters: dict[str, Any] = {}
+        for name in names:
+            try:
+                adapters[name] = TypeAdapter(self.annotations[name])
+            except Exception as error:  # a name not known here, or a type not known to pydantic
+                raise DeclarationError(
+                    f"tool {self.name!r}: parameter {name!r} cannot be validated against "
+                    f"{self.parameters[name].annotation!r}; use an annotation that can be imported here and "
+                    f"that pydantic knows, or none"
+                ) from error
+        return adapters
 
     def _declare(self, effects: Mapping[str, Any] | str) -> None:
         from asyncfc.depgraph.declaration import parse_declaration  # pydantic: only where declared
@@ -179,6 +212,8 @@ class Tool:
         self.timeout = declaration.timeout
         self.idempotent = bool(declaration.idempotent)
         self.thread = declaration.thread
+        self.abandon_after = declaration.abandon_after
+        self.on_abandon = declaration.on_abandon
 
     def _read_signature(self) -> None:
         try:
@@ -208,13 +243,15 @@ def tool(
     *,
     name: str | None = None,
     description: str | None = None,
-    reads: str | list[str] | None = None,
-    writes: str | list[str] | None = None,
+    reads: str | LabelsOf | Collection[str | LabelsOf] | None = None,
+    writes: str | LabelsOf | Collection[str | LabelsOf] | None = None,
     pure: bool | None = None,
     level: Literal["read", "write", "irreversible"] | None = None,
     idempotent: bool | None = None,
     thread: Thread | None = None,
     timeout: float | None = None,
+    abandon_after: float | None = None,
+    on_abandon: Literal["quarantine", "release"] | None = None,
     validate: bool = False,
     resolve: Callable[[str], str] | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
@@ -256,7 +293,10 @@ def _name_of(function: Callable[..., Any]) -> str:
 
 def _is_async(function: Callable[..., Any]) -> bool:
     inner = _innermost(function)
-    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(type(inner).__call__)
+    return any(
+        inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code)
+        for code in (inner, type(inner).__call__)
+    )
 
 
 def _annotations(function: Callable[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -267,8 +307,19 @@ def _annotations(function: Callable[..., Any], parameters: Mapping[str, Any]) ->
     try:
         hints = get_type_hints(target, include_extras=True)
     except Exception:  # a name that does not exist here: a forward reference, a TYPE_CHECKING import
-        hints = {n: p.annotation for n, p in parameters.items() if not isinstance(p.annotation, str)}
+        hints = _one_by_one(target)
     return {n: hint for n, hint in hints.items() if n in parameters and hint is not inspect.Parameter.empty}
+
+
+def _one_by_one(target: Any) -> dict[str, Any]:
+    """The annotations that can be resolved: one that cannot costs the others nothing."""
+    names = getattr(inspect.unwrap(target), "__globals__", {})
+    hints: dict[str, Any] = {}
+    for name, annotation in getattr(target, "__annotations__", {}).items():
+        one = SimpleNamespace(__annotations__={name: annotation})
+        with suppress(Exception):
+            hints |= get_type_hints(one, names, include_extras=True)
+    return hints
 
 
 def _is_model(annotation: Any) -> bool:
@@ -276,6 +327,12 @@ def _is_model(annotation: Any) -> bool:
     if isinstance(annotation, type) and hasattr(annotation, "__pydantic_validator__"):
         return True
     return any(_is_model(part) for part in get_args(annotation))
+
+
+def _faults(error: Any) -> str:
+    """What a pydantic `ValidationError` found, for the model: without links and without its values."""
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(": ".join((*map(str, fault["loc"]), fault["msg"])) for fault in details)
 
 
 def _is_builtin(schema: Mapping[str, Any]) -> bool:
@@ -289,9 +346,9 @@ def _is_builtin(schema: Mapping[str, Any]) -> bool:
 
 def toolbox(
     tools: Iterable[Tool | Callable[..., Any]] | Mapping[str, Tool | Callable[..., Any]],
-    effects: Mapping[str, Mapping[str, Any] | str],
+    effects: Declarations,
 ) -> dict[str, Tool]:
-    """Tools by name, with the declarations for those that one does not own.
+    """Tools by name, with the declarations for those that one does not own; these replace their own.
 
     Raises:
         DeclarationError: two tools of one name, effects for no tool, or anything written wrongly.
@@ -299,13 +356,14 @@ def toolbox(
     named = tools.items() if isinstance(tools, Mapping) else ((None, tool) for tool in tools)
     made: dict[str, Tool] = {}
     for name, function in named:
-        tool = function if isinstance(function, Tool) and name in (None, function.name) else None
-        tool = tool or Tool(function, name=name)
+        tool = function if isinstance(function, Tool) else Tool(function, name=name)
+        tool = tool if name in (None, tool.name) else tool.with_name(name)
         if tool.name in made:
             raise DeclarationError(f"two tools are called {tool.name!r}; pass a mapping that renames one")
         made[tool.name] = tool
-    for name, declaration in effects.items():
-        if name not in made:
-            raise DeclarationError(f"effects are declared for {name!r}, but the tools are {sorted(made)}")
-        made[name] = made[name].with_effects(declaration)
+    for name, (declaration, place) in assign(effects, made).items():
+        try:
+            made[name] = made[name].with_effects(declaration)
+        except DeclarationError as error:
+            raise DeclarationError(f"{place}: {error}") from None
     return made

@@ -17,13 +17,15 @@ PACKAGE = ROOT / "asyncfc"
 # without "asyncfc."; a module belongs to the layer with the longest matching name.
 TO_TOOLS = ("errors", "trace.events", "futures", "depgraph", "schema", "tool", "execution")
 TO_MODEL = ("errors", "trace.events", "futures")
-BELOW_TOP = (*TO_TOOLS, "conversation", "message", "session", "blocking")
+BELOW_TOP = (*TO_TOOLS, "conversation", "duplicates", "message", "runtime", "session", "blocking")
 JUDGED_BY = ("errors", "futures", "tool")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     **{layer: TO_TOOLS[:index] for index, layer in enumerate(TO_TOOLS)},
     "conversation": TO_MODEL,
-    "message": (*TO_TOOLS, "conversation"),
-    "session": (*TO_TOOLS, "conversation", "message"),
+    "duplicates": TO_TOOLS,
+    "runtime": TO_TOOLS,
+    "message": (*TO_TOOLS, "conversation", "duplicates"),
+    "session": (*TO_TOOLS, "conversation", "duplicates", "message", "runtime"),
     "blocking": (*TO_TOOLS, "conversation", "message", "session"),
     "adapters": BELOW_TOP,
     "trace": BELOW_TOP,

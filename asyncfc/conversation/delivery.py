@@ -1,13 +1,15 @@
 """Delivery: which outcomes the model has not been told yet, and when it has seen them.
 
-An outcome passes three stages. *Owed*: its call was answered with a handle. *Told*: it is in the
-caller's hands, in an answer, an await or a delivery. *Seen*: the next request after that succeeded.
+An outcome passes four stages. *Unseen*: its call was emitted. *Owed*: it was answered with a handle.
+*Told*: the outcome is in the caller's hands, in an answer, an await or a delivery. *Seen*: the next
+request after that succeeded.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -35,24 +37,45 @@ class Delivery:
     future: Future
 
 
-class Outbox:
-    """The outcomes of one conversation between settling and being seen.
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a person or another agent sent into the running conversation."""
 
-    State, keyed by order: `_owed` has every call that was answered with a handle and not told since;
-    `_due` those of them that have settled; `_told` waits for the next request to succeed.
+    source: str
+    text: str
+    """As the model reads it: names the source; what looks like a handle of this session is inert."""
+
+
+class Outbox:
+    """The outcomes of one conversation between their call and being seen.
+
+    State, by order: `_unseen` has every call emitted and not seen; `_owed` those answered with a handle
+    and not told since; `_due` those of them that have settled. `_told` waits for the next request to
+    succeed, and `_showing` is what a request under way shows. `_notes` are posts not delivered yet.
     """
 
     def __init__(self, wording: Wording, grammar: HandleGrammar, tag: str) -> None:
         self._wording = wording
         self._escape = partial(grammar.escape, tag=tag)
+        self._unseen: dict[int, Future] = {}
         self._owed: dict[int, tuple[Call, Future]] = {}
         self._due: dict[int, tuple[Call, Future]] = {}
-        self._told: list[Future] = []
+        self._told: dict[int, Future] = {}
+        self._showing: set[int] = set()
+        self._notes: deque[Note] = deque()
 
     @property
     def owed(self) -> list[Future]:
         """The futures that the model has a handle for and no outcome yet, oldest first."""
         return [future for _, future in self._owed.values()]
+
+    def unseen(self) -> list[Future]:
+        """The emitted calls whose outcome is not in what the model has been shown, oldest first."""
+        return [future for future in self._unseen.values() if future.order not in self._showing]
+
+    def emitted(self, future: Future) -> None:
+        """A call was emitted; the model has yet to see its outcome."""
+        self._unseen[future.order] = future
 
     def owe(self, call: Call, future: Future) -> str:
         """Answer with the handle; return the text. The outcome is due when it settles."""
@@ -62,14 +85,19 @@ class Outbox:
 
     def answer(self, future: Future) -> str:
         """Answer with the outcome; return the text."""
-        self._told.append(future)
+        self._told[future.order] = future
         return self._text(future)
+
+    def answer_withheld(self, future: Future, blind: Sequence[Future]) -> str:
+        """Answer a call that was withheld until the outcomes of these are seen; the text carries them."""
+        carried = [self.tell(earlier).text for earlier in blind if earlier.order in self._owed]
+        return "\n\n".join([self.answer(future), *carried])
 
     def tell(self, future: Future) -> Delivery:
         """Hand a settled outcome over; it is no longer owed."""
         call, _ = self._owed.pop(future.order, (None, None))
         self._due.pop(future.order, None)
-        self._told.append(future)
+        self._told[future.order] = future
         assert future.outcome is not None
         handle = future.handle or future.call_id
         text = self._text(future)
@@ -79,25 +107,47 @@ class Outbox:
             )
         return Delivery(future.call_id, future.tool, handle, text, future.outcome, future)
 
-    @contextmanager
-    def sampling(self) -> Iterator[list[Delivery]]:
-        """The deliveries to put into the next request; what it tells is seen if the request succeeds.
+    def post(self, text: str, source: str) -> None:
+        """Put a text from elsewhere among the deliveries."""
+        self._notes.append(
+            Note(source, self._wording.note.format(source=self._escape(source), text=self._escape(text)))
+        )
 
-        If the block raises, nothing has been seen, and the deliveries are due again.
+    @property
+    def has_notes(self) -> bool:
+        """Whether a posted text waits to be delivered."""
+        return bool(self._notes)
+
+    def take_notes(self) -> list[Note]:
+        """Hand the posted texts over."""
+        notes, self._notes = list(self._notes), deque()
+        return notes
+
+    @contextmanager
+    def sampling(self) -> Iterator[list[Delivery | Note]]:
+        """What to put into the next request; what it tells is seen if the request succeeds.
+
+        If the block raises, nothing has been seen, and what was to be delivered is due again.
         """
         due = list(self._due.values())
         deliveries = [self.tell(future) for _, future in due]
-        told = list(self._told)
+        notes = self.take_notes()
+        told, self._told = self._told, {}
+        self._showing = set(told)
         try:
-            yield deliveries
+            yield [*deliveries, *notes]
         except BaseException:
             for call, future in due:
                 self._owed[future.order] = self._due[future.order] = call, future
-                self._told.remove(future)
+                del told[future.order]
+            self._told = {**told, **self._told}
+            self._notes.extendleft(reversed(notes))
             raise
-        for future in told:
+        finally:
+            self._showing = set()
+        for order, future in told.items():
             future.seen = True
-        del self._told[: len(told)]
+            self._unseen.pop(order, None)
 
     def _fall_due(self, call: Call, future: Future) -> None:
         if future.order in self._owed:
@@ -110,7 +160,7 @@ class Outbox:
 
 
 def _in_short(call: Call) -> str:
-    text = (
-        call.arguments if isinstance(call.arguments, str) else json.dumps(dict(call.arguments), default=str)
-    )
+    text = call.arguments
+    if not isinstance(text, str):
+        text = json.dumps(dict(text), default=str)
     return text if len(text) <= MAX_ARGUMENT_CHARS else text[:MAX_ARGUMENT_CHARS] + "..."

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from asyncfc.errors import CallError
+from asyncfc.errors import BadReference, UnknownHandle, UnresolvedPath, UpstreamFailed
 from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value
+from asyncfc.futures.plain import safe_text
 
 MAX_ERROR_CHARS = 2000
 """An error text goes into a prompt: it is bounded, and holds no traceback."""
+
+_NAMING = (BadReference, UnknownHandle, UnresolvedPath, UpstreamFailed)
+"""Errors of our own that name handles on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class Wording:
     # tool, handle, reason. Names the call, or models tell users that the whole order was cancelled.
     cancelled: str = "The call {handle} of {tool} was cancelled: {reason}"
     withheld: str = "The call {handle} of {tool} was not made: {reason}"
+    # source, text. Says whose words these are; they are data, not instructions of ours.
+    note: str = "{source} says:\n{text}"
     # handle, tool, arguments, text. Self-contained, because the placeholder may have been trimmed.
     delivery: str = "{handle} = {tool}({arguments}) has ended:\n{text}"
 
@@ -37,26 +43,17 @@ class Wording:
             outcome: what became of the call.
             tool: its tool.
             handle: its handle.
-            escape: makes handle-shaped text inert; applied to what comes from tools (DESIGN H2), not to
-                our own errors, which name handles on purpose.
+            escape: makes handle-shaped text inert; applied to all that may come from tools (DESIGN H2).
         """
         match outcome:
             case Value(stored):
                 return escape(stored.text())
-            case Failure(CallError() as error):
-                return self.failure.format(kind=type(error).__name__, message=_message(error))
             case Failure(error):
-                return self.failure.format(kind=type(error).__name__, message=escape(_message(error)))
+                message = safe_text(error, MAX_ERROR_CHARS)
+                if not isinstance(error, _NAMING):
+                    message = escape(message)
+                return self.failure.format(kind=type(error).__name__, message=message)
             case Cancelled(reason):
                 return self.cancelled.format(tool=tool, handle=handle, reason=reason)
             case _:
                 return self.withheld.format(tool=tool, handle=handle, reason=outcome.reason)
-
-
-def _message(error: BaseException) -> str:
-    """Bounded text of an exception; one whose `str()` raises is named by that."""
-    try:
-        text = str(error)
-    except Exception as broken:
-        text = f"(its text could not be made: {type(broken).__name__})"
-    return text if len(text) <= MAX_ERROR_CHARS else f"{text[:MAX_ERROR_CHARS]}... ({len(text)} characters)"

@@ -11,6 +11,7 @@ stands in a side list, newer calls look at both, and it never enters the tries (
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from asyncfc.depgraph.effects import Claim, Conflict, conflict
 from asyncfc.depgraph.resource import Label
@@ -37,23 +38,31 @@ class ClaimIndex:
     def __len__(self) -> int:
         return len(self._claims)
 
-    def add(self, order: int, claim: Claim, *, late: bool = False) -> dict[int, Conflict]:
+    def add(
+        self, order: int, claim: Claim, *, late: bool = False, group: Group | None = None
+    ) -> dict[int, Conflict]:
         """Register a claim; return the live calls that it is ordered after, with one reason for each.
 
         Args:
             order: greater than that of every claim registered before.
             claim: the labels; for a late claim those of its static prefixes.
             late: the claim may be narrowed later with `narrow`.
+            group: calls that are not ordered among themselves; all of them claim everything.
         """
         found: dict[int, Conflict] = {}
         for older, reason in self._conflicts(claim):
             found.setdefault(older, reason)
+        if group is not None:
+            self._join(group, order, found)
         self._claims[order] = claim
         if late and len(self._unbound) < MAX_UNBOUND:
             self._unbound.add(order)
             self._side[order] = claim
         else:
             self._insert(order, claim)
+            for member in group.members if group is not None else ():
+                if member != order and member in self._claims:  # covered just now by its fellow
+                    self._insert_beside(member)
         return found
 
     def can_narrow(self, order: int) -> bool:
@@ -64,6 +73,10 @@ class ClaimIndex:
         """Bind an unbound claim to its final labels. It stays in the side list until released."""
         self._unbound.remove(order)
         self._claims[order] = self._side[order] = claim
+
+    def newest_conflict(self, claim: Claim) -> int:
+        """The newest live call that a call with this claim would be ordered after; -1 if none."""
+        return max((older for older, _ in self._conflicts(claim)), default=-1)
 
     def conflict(self, older: int, newer: int) -> Conflict | None:
         """Why these two live calls are ordered, as their claims stand now; None if they are not."""
@@ -93,6 +106,20 @@ class ClaimIndex:
             if reason is not None:
                 yield older, reason
 
+    def _join(self, group: Group, order: int, found: dict[int, Conflict]) -> None:
+        """Take the predecessors of all earlier members, which those hide from this one (S37)."""
+        for member in group.members:
+            found.pop(member, None)
+        for older, reason in group.before.items():
+            if older in self._claims:
+                found.setdefault(older, reason)
+        group.before.update(found)
+        group.members.add(order)
+
+    def _insert_beside(self, order: int) -> None:
+        for label in self._claims[order].writes:
+            self._writers.add(order, label)
+
     def _insert(self, order: int, claim: Claim) -> None:
         for label in claim.reads:
             self._readers.add(order, label)
@@ -100,6 +127,15 @@ class ClaimIndex:
             self._readers.cover(label)
             self._writers.cover(label)
             self._writers.add(order, label)
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """The undeclared calls of one message, if they may run concurrently (DESIGN E1b)."""
+
+    members: set[int] = field(default_factory=set)
+    before: dict[int, Conflict] = field(default_factory=dict)
+    """What the members so far are ordered after."""
 
 
 class _Node:

@@ -8,17 +8,23 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 
-from asyncfc.depgraph.effects import EffectSpec, Level, Resolve
+from asyncfc.depgraph.effects import EffectSpec, LabelsOf, Level, Resolve
 from asyncfc.errors import DeclarationError
 
 _WORDS: dict[str, dict[str, Any]] = {"pure": {"pure": True}, "read": {"level": "read"}}
 """The declarations that are one word."""
 
 
+def _label(raw: Any) -> Any:
+    if isinstance(raw, str) or callable(raw):
+        return raw
+    raise ValueError("Input should be a label or a function that returns labels")
+
+
 def _label_list(raw: Any) -> Any:
-    if isinstance(raw, str):
+    if isinstance(raw, str) or callable(raw):
         return (raw,)
     if isinstance(raw, (set, frozenset)):
         return tuple(sorted(raw, key=str))
@@ -27,7 +33,8 @@ def _label_list(raw: Any) -> Any:
     raise ValueError("Input should be a label or a list of labels")
 
 
-Labels = Annotated[tuple[str, ...], BeforeValidator(_label_list)]
+Label = Annotated[str | LabelsOf, PlainValidator(_label)]
+Labels = Annotated[tuple[Label, ...], BeforeValidator(_label_list)]
 
 
 class Declaration(BaseModel):
@@ -36,7 +43,7 @@ class Declaration(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     reads: Labels = ()
-    """Label templates; one text is a list of one."""
+    """Label templates, and functions from the arguments of a call to labels; one alone is a list of one."""
     writes: Labels = ()
     pure: bool = False
     """No effects at all."""
@@ -47,6 +54,10 @@ class Declaration(BaseModel):
     """Where a sync tool runs."""
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Seconds, from the start of the work (DESIGN F2)."""
+    abandon_after: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Seconds for which work may go on after it was asked to stop; default: the timeout, at least 5."""
+    on_abandon: Literal["quarantine", "release"] = "quarantine"
+    """What then becomes of its claims: conflicting calls fail until it ends, or go on."""
 
     def spec(
         self, tool: str, parameters: Collection[str] | None, resolve: Resolve | None = None
@@ -63,29 +74,34 @@ class Declaration(BaseModel):
         )
 
 
-def parse_declaration(raw: Any, *, tool: str) -> Declaration:
+def parse_declaration(raw: Any, *, tool: str, place: str | None = None) -> Declaration:
     """Read a declaration: a mapping of the fields of `Declaration`, or the word `pure` or `read`.
 
     None for a field means the same as leaving it out. Labels are not parsed yet: `Declaration.spec` does
     that, with the tool's parameters at hand.
 
+    Args:
+        raw: the declaration as written.
+        tool: the tool's name.
+        place: where it is written, for messages; None: at the tool itself.
+
     Raises:
-        DeclarationError: naming the tool, the field and what was expected there.
+        DeclarationError: naming the place, the field and what was expected there.
     """
+    place = place or f"tool {tool!r}"
     if isinstance(raw, Declaration):
         return raw
     fields = _WORDS.get(raw) if isinstance(raw, str) else raw
     if not isinstance(fields, Mapping):
         raise DeclarationError(
-            f"tool {tool!r}: effects are 'pure', 'read' or a mapping such as {{'reads': ['db.users']}}, "
-            f"got {raw!r}"
+            f"{place}: effects are 'pure', 'read' or a mapping such as {{'reads': ['db.users']}}, got {raw!r}"
         )
     unset = {name for name in Declaration.model_fields if fields.get(name, ()) is None}
     try:
         return Declaration.model_validate({name: fields[name] for name in fields if name not in unset})
     except ValidationError as error:
         problems = "; ".join(_explain(details) for details in error.errors(include_url=False))
-        raise DeclarationError(f"tool {tool!r}: {problems}") from None
+        raise DeclarationError(f"{place}: {problems}") from None
 
 
 def _explain(details: Mapping[str, Any]) -> str:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from asyncfc.depgraph.label_function import Complaint, LabelFunction, LabelsOf, label_text
 from asyncfc.depgraph.resource import ROOT, Label, is_within, overlaps
 from asyncfc.depgraph.template import Resolve, Template
 from asyncfc.errors import DeclarationError
@@ -20,6 +22,8 @@ __all__ = [
     "Claim",
     "Conflict",
     "EffectSpec",
+    "LabelFunction",
+    "LabelsOf",
     "Level",
     "Resolve",
     "Template",
@@ -113,21 +117,24 @@ def _is_within_any(label: Label, prefixes: tuple[Label, ...]) -> bool:
 class EffectSpec:
     """The declared effects of a tool; `bind` turns them into the claim of one call."""
 
-    reads: tuple[Template, ...]
-    writes: tuple[Template, ...]
+    reads: tuple[Template | LabelFunction, ...]
+    writes: tuple[Template | LabelFunction, ...]
     level: Level
     declared: bool = True
     """False if the tool said nothing, so that its labels are only the safe default."""
     parameters: frozenset[str] = field(init=False)
-    """The arguments that some label needs."""
+    """The arguments that some label needs, as far as they are known by name; see `needs`."""
+    needs_all: bool = field(init=False)
+    """Whether some label needs every argument of the call, under whatever name."""
     _static: Claim | None = field(init=False, repr=False, compare=False)
     """The claim of every call, if it is always the same."""
 
     def __post_init__(self) -> None:
-        templates = (*self.reads, *self.writes)
-        static = all(template.is_static for template in templates)
-        needed = frozenset(hole for template in templates for hole in template.holes)
-        object.__setattr__(self, "parameters", needed)
+        labels = (*self.reads, *self.writes)
+        static = all(label.is_static for label in labels)
+        needs_all = any(isinstance(label, LabelFunction) and label.needs_all for label in labels)
+        object.__setattr__(self, "parameters", frozenset(hole for label in labels for hole in label.holes))
+        object.__setattr__(self, "needs_all", needs_all)
         object.__setattr__(self, "_static", self._bind({}, (), ()) if static else None)
 
     @classmethod
@@ -135,8 +142,8 @@ class EffectSpec:
         cls,
         tool: str,
         *,
-        reads: Iterable[str] = (),
-        writes: Iterable[str] = (),
+        reads: Iterable[str | LabelsOf] = (),
+        writes: Iterable[str | LabelsOf] = (),
         pure: bool = False,
         level: Level | None = None,
         parameters: Collection[str] | None = None,
@@ -146,11 +153,12 @@ class EffectSpec:
 
         Args:
             tool: the tool's name, for messages.
-            reads: label templates.
-            writes: label templates.
+            reads: label templates, and functions that return labels.
+            writes: the same.
             pure: there are no effects at all.
             level: None for `read` where nothing is written, else `write`.
-            parameters: the tool's parameters, which holes may name; None if it takes any.
+            parameters: the tool's parameters, which holes and label functions may name; None if it
+                takes any.
             resolve: see `Template.parse`.
 
         Raises:
@@ -164,23 +172,21 @@ class EffectSpec:
             if level is None:
                 return UNDECLARED
             reads, writes = ("*",), () if level == "read" else ("*",)
-        try:
-            return cls(
-                tuple(Template.parse(text, parameters=parameters, resolve=resolve) for text in reads),
-                tuple(Template.parse(text, parameters=parameters, resolve=resolve) for text in writes),
-                level or ("write" if writes else "read"),
-            )
-        except DeclarationError as error:
-            raise DeclarationError(f"tool {tool!r}: {error}") from None
+        parse = partial(_parse, tool, complaint=Complaint(tool), parameters=parameters, resolve=resolve)
+        return cls(parse("reads", reads), parse("writes", writes), level or ("write" if writes else "read"))
 
     @property
     def pure(self) -> bool:
         """Whether the tool has no effects."""
         return not self.reads and not self.writes
 
-    def is_late(self, unresolved: Collection[str]) -> bool:
+    def needs(self, names: Iterable[str]) -> list[str]:
+        """Return those of the arguments that some label needs, in the order given."""
+        return [name for name in names if self.needs_all or name in self.parameters]
+
+    def is_late(self, unresolved: Iterable[str]) -> bool:
         """Whether the claim cannot narrow before some of the unresolved arguments are known."""
-        return not self.parameters.isdisjoint(unresolved)
+        return bool(self.needs(unresolved))
 
     def bind(
         self, arguments: Mapping[str, Any], unresolved: Collection[str] = (), untold: Collection[str] = ()
@@ -197,14 +203,39 @@ class EffectSpec:
     def _bind(
         self, arguments: Mapping[str, Any], unresolved: Collection[str], untold: Collection[str]
     ) -> Claim:
-        def labels(templates: tuple[Template, ...]) -> Iterator[Label]:
-            return (label for template in templates for label in template.bind(arguments, unresolved, untold))
+        def bound(labels: tuple[Template | LabelFunction, ...]) -> Iterator[Label]:
+            return (each for label in labels for each in label.bind(arguments, unresolved, untold))
 
-        return Claim.make(labels(self.reads), labels(self.writes))
+        return Claim.make(bound(self.reads), bound(self.writes))
+
+
+def _parse(
+    tool: str,
+    field_name: str,
+    labels: tuple[str | LabelsOf, ...],
+    *,
+    complaint: Complaint,
+    parameters: Collection[str] | None,
+    resolve: Resolve | None,
+) -> tuple[Template | LabelFunction, ...]:
+    def parse(label: str | LabelsOf) -> Template | LabelFunction:
+        if isinstance(label, str):
+            return Template.parse(label, parameters=parameters, resolve=resolve)
+        return LabelFunction.make(label, complaint=complaint, parameters=parameters, resolve=resolve)
+
+    try:
+        return tuple(map(parse, labels))
+    except DeclarationError as error:
+        raise DeclarationError(f"tool {tool!r}: field {field_name!r}: {error}") from None
 
 
 def _check_consistent(
-    tool: str, reads: tuple[str, ...], writes: tuple[str, ...], *, pure: bool, level: Level | None
+    tool: str,
+    reads: tuple[str | LabelsOf, ...],
+    writes: tuple[str | LabelsOf, ...],
+    *,
+    pure: bool,
+    level: Level | None,
 ) -> None:
     if pure and (reads or writes):
         raise DeclarationError(f"tool {tool!r}: pure means no effects, but it names labels; drop one of them")
@@ -214,7 +245,7 @@ def _check_consistent(
         )
     if level == "read" and writes:
         raise DeclarationError(
-            f"tool {tool!r}: level 'read' but writes {', '.join(writes)}; drop one of them"
+            f"tool {tool!r}: level 'read' but writes {', '.join(map(label_text, writes))}; drop one of them"
         )
 
 

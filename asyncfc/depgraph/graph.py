@@ -129,6 +129,10 @@ class DependencyGraph:
         edges = self._graph.edges
         return any(edges[order, newer].get("effect") is not None for newer in self._graph.successors(order))
 
+    def leads_to(self, older: int, newer: int) -> bool:
+        """Whether the newer call waits for the older one, over however many others."""
+        return older in self._graph and newer in self._graph and nx.has_path(self._graph, older, newer)
+
     def waits(self, order: int) -> list[Wait]:
         """Why this call has not started, oldest reason first. Settled data inputs are not among them."""
         edges = self._graph.in_edges(order, data=True)

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
-from inspect import isawaitable
-from typing import Any, NamedTuple, Protocol
+from inspect import iscoroutine
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from asyncfc.errors import ProjectionError
+from asyncfc.execution import streams
 from asyncfc.execution.threads import Job, ThreadPool
 from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value
 from asyncfc.futures.store import Store
@@ -33,6 +34,10 @@ class Work:
     tool: Tool
     arguments: dict[str, Any]
     context: Context
+    concurrent: bool = False
+    """It may run beside other undeclared calls, so not in their one worker thread (DESIGN E1b)."""
+    progress: streams.Take | None = None
+    """Called on the loop with the JSON form of each item that the tool yields; None: nobody listens."""
 
 
 class Result(NamedTuple):
@@ -40,6 +45,10 @@ class Result(NamedTuple):
 
     outcome: Outcome
     own: Any = None
+
+
+Rest: TypeAlias = Awaitable[Any] | AsyncGenerator[Any, None]
+"""What a synchronous tool returned that only the loop can bring to its end."""
 
 
 class Running(Protocol):
@@ -99,12 +108,17 @@ class LocalExecutor:
     def start(self, work: Work) -> Running:
         """Start the work where its tool belongs."""
         tool = work.tool
-        place = "loop" if tool.is_async else tool.thread or ("pool" if tool.spec.declared else "worker")
+        place = (
+            "loop"
+            if tool.is_async
+            else tool.thread or ("pool" if tool.spec.declared or work.concurrent else "worker")
+        )
         if place == "caller" and self._caller is not None:
             return _ThreadRunning(self._caller, self, work)
         if place in ("loop", "caller"):
             begin = partial(tool.invoke, work.arguments)
-            return _LoopRunning(self.finish(begin, in_caller=place == "caller"), work.context)
+            coroutine = self.finish(begin, work.progress, in_caller=place == "caller")
+            return _LoopRunning(coroutine, work.context)
         return _ThreadRunning(self._pool if place == "pool" else self._worker, self, work)
 
     def close(self) -> None:
@@ -112,12 +126,19 @@ class LocalExecutor:
         self._worker.close()
         self._pool.close()
 
-    async def finish(self, begin: Callable[[], Any], *, in_caller: bool = False) -> Result:
+    async def finish(
+        self, begin: Callable[[], Any], progress: streams.Take | None, *, in_caller: bool = False
+    ) -> Result:
         """On the loop: run to the end. The snapshot is taken before anybody can hear of the end."""
         try:
             value = begin()
-            if isawaitable(value):
+            while streams.is_awaitable(value):
                 value = await value
+            if streams.is_stream(value):
+                value = streams.step_by_step(value)
+            if streams.is_async_stream(value):
+                take = progress and (lambda item: progress(self.show(item)))
+                value = await streams.drain_async(value, take)
             return self._result(value)
         except GeneratorExit:  # the coroutine is being closed: not the tool's doing
             raise
@@ -128,13 +149,29 @@ class LocalExecutor:
                 raise  # Ctrl-C in the caller's own thread concerns the caller, too (DESIGN F1)
             return Result(Failure(error))
 
-    def finish_in_thread(self, work: Work) -> Result | Awaitable[Any]:
-        """In a worker thread: run to the end, or to the awaitable that the tool returned."""
+    def finish_in_thread(
+        self, work: Work, drain: Callable[[Generator[Any, None, Any]], list[Any]]
+    ) -> Result | Rest:
+        """In a worker thread: run to the end, or to what the tool returned that needs the loop."""
         try:
             value = work.context.run(work.tool.invoke, work.arguments)
-            return value if isawaitable(value) else self._result(value)
+            if streams.is_awaitable(value) or streams.is_async_stream(value):
+                return value
+            if streams.is_stream(value):
+                value = work.context.run(drain, value)
+            return self._result(value)
+        except streams.Stopped:
+            return Result(Cancelled("cancelled while it ran"))
         except BaseException as error:
             return Result(Failure(error))
+
+    def show(self, item: Any) -> Any:
+        """The JSON form of one item of a stream, for whoever listens; its text if it has none."""
+        try:
+            stored = self._store.put(item)
+        except ProjectionError as error:
+            return str(error)
+        return stored.text() if stored.is_artifact else stored.get()
 
     def _result(self, value: Any) -> Result:
         return Result(Value(self._store.put(value)), value)
@@ -161,43 +198,78 @@ class _LoopRunning:
 
 
 class _ThreadRunning:
-    """A job for other threads; it can be cancelled until a thread has taken it."""
+    """A job for other threads. It can be cancelled until a thread has taken it, and if it streams."""
 
     def __init__(self, threads: Threads, executor: LocalExecutor, work: Work) -> None:
         self._loop = asyncio.get_running_loop()
         self._executor = executor
         self._work = work
         self._taken = threading.Lock()  # whoever acquires it first decides: the thread, or cancel()
+        self._streaming = False
+        self._stop = False
         self._rest: asyncio.Task[Result] | None = None
         self.outcome: asyncio.Future[Result] = self._loop.create_future()
         self.ended = self.outcome
-        threads.submit(self._job)
+        try:
+            threads.submit(self._job)
+        except RuntimeError as error:  # the system gives no thread
+            self._taken.acquire()
+            self.outcome.set_result(Result(Failure(error)))
 
     def cancel(self) -> bool:
         if self._rest is not None:
             return self._rest.cancel()
         if not self._taken.acquire(blocking=False):
-            return False
+            self._stop = True  # should it turn out to be a stream later on
+            return self._streaming
         self.outcome.set_result(Result(Cancelled("cancelled before it began")))
         return True
 
     def _job(self) -> BaseException | None:
         if not self._taken.acquire(blocking=False):
             return None
-        result = self._executor.finish_in_thread(self._work)
-        # A closed loop has nobody left who could be told; `Session.close` has said what it left.
-        with suppress(RuntimeError):
+        result = self._executor.finish_in_thread(self._work, self._drain)
+        try:
             self._loop.call_soon_threadsafe(self._hand_over, result)
+        except RuntimeError:  # the loop has closed: nobody is left to be told; `Session.close` said so
+            _drop(result)
         outcome = result.outcome if isinstance(result, Result) else None
         error = outcome.error if isinstance(outcome, Failure) else None
         return error if isinstance(error, KeyboardInterrupt | SystemExit) else None
 
-    def _hand_over(self, result: Result | Awaitable[Any]) -> None:
+    def _drain(self, stream: Generator[Any, None, Any]) -> list[Any]:
+        self._streaming = True
+        try:
+            return streams.drain(stream, self._take)
+        finally:
+            self._streaming = False
+
+    def _take(self, item: Any) -> None:
+        if self._stop:
+            raise streams.Stopped
+        if self._work.progress is not None:
+            self._loop.call_soon_threadsafe(self._work.progress, self._executor.show(item))
+
+    def _hand_over(self, result: Result | Rest) -> None:
         if isinstance(result, Result):
             self.outcome.set_result(result)
             return
-        self._rest = self._loop.create_task(self._executor.finish(lambda: result), context=self._work.context)
-        self._rest.add_done_callback(lambda task: self.outcome.set_result(collect(task)))
+        coroutine = self._executor.finish(lambda: result, self._work.progress)
+        self._rest = self._loop.create_task(coroutine, context=self._work.context)
+        self._rest.add_done_callback(partial(self._on_rest, result))
+
+    def _on_rest(self, handed: Rest, rest: asyncio.Task[Result]) -> None:
+        if rest.cancelled():  # before it could begin to await
+            _drop(handed)
+            self.outcome.set_result(Result(Cancelled("cancelled while it ran")))
+        else:
+            self.outcome.set_result(collect(rest))
+
+
+def _drop(result: object) -> None:
+    """Python warns of a coroutine that nobody awaits, unless it is closed."""
+    if iscoroutine(result):
+        result.close()
 
 
 def collect(done: asyncio.Future[Result]) -> Result:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from asyncfc.depgraph.effects import Claim
 from asyncfc.depgraph.resource import Label, overlaps, parse_label
@@ -27,6 +28,8 @@ class Ticket:
     keys: tuple[str, ...]
     held: int = 0
     left: bool = False
+    task: Any = None
+    """Whose it is; nothing to the limits."""
 
     @property
     def complete(self) -> bool:
@@ -83,8 +86,12 @@ class Limits:
         return True
 
     def leave(self, ticket: Ticket) -> list[Ticket]:
-        """Give back the slots of a ticket, waiting or not; return the tickets that now have all."""
+        """Give up for good, waiting or not; return the tickets that now have all their slots."""
         ticket.left = True
+        return self.give_back(ticket)
+
+    def give_back(self, ticket: Ticket) -> list[Ticket]:
+        """Give back the slots of a ticket, which may enter again; return those that now have all theirs."""
         served = []
         for key in ticket.keys[: ticket.held]:
             self._slots[key].free += 1

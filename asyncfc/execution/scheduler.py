@@ -1,7 +1,8 @@
 """Scheduler: starts what the graph says is ready, and tells the graph what has settled and ended.
 
 Everything here runs on the loop's thread, in steps that no other step interrupts. No method recurses:
-chains of failures and releases are worked off in loops.
+chains of failures and releases are worked off in loops. A method that returns tasks returns those that
+became ready by what it did; whoever is at the top of the step passes them to `_launch`.
 """
 
 from __future__ import annotations
@@ -9,20 +10,25 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from typing import Any
 
-from asyncfc.depgraph.claims import ClaimIndex
+from asyncfc.depgraph.claims import ClaimIndex, Group
 from asyncfc.depgraph.effects import uncovered
 from asyncfc.depgraph.graph import DependencyGraph
 from asyncfc.depgraph.resource import show_label
-from asyncfc.errors import CallError, EffectEscape, ToolTimeout
+from asyncfc.errors import CallError, EffectEscape, ToolAbandoned, ToolTimeout, UnknownHandle
 from asyncfc.execution.executors import Executor, Result, Work, collect
+from asyncfc.execution.family import Working, adopt, outside_parent, would_deadlock
 from asyncfc.execution.limits import Limits, Ticket
+from asyncfc.execution.quarantine import Quarantine
 from asyncfc.execution.task import Task
-from asyncfc.futures.future import Future
+from asyncfc.futures.future import CALLER, Future
 from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value
+
+ABANDON_AFTER = 5.0
+"""Seconds for which work may go on after it was asked to stop, if the tool's timeout is not longer."""
 
 
 class Scheduler:
@@ -31,46 +37,58 @@ class Scheduler:
     Args:
         executor: where work runs.
         limits: how much may run at once.
-        emit: called as `emit(kind, order, **data)` for each event; None: nobody listens.
     """
 
-    def __init__(self, executor: Executor, limits: Limits, emit: Callable[..., object] | None = None) -> None:
+    def __init__(self, executor: Executor, limits: Limits) -> None:
         self._executor = executor
         self._limits = limits
-        self._emit = emit
         self._graph = DependencyGraph()
         self._index = ClaimIndex()
+        self._quarantine = Quarantine()
         self._tasks: dict[int, Task] = {}
-        self._idle: list[asyncio.Future[None]] = []
+        self._orders = 0
 
-    @property
-    def live(self) -> Collection[Task]:
-        """The tasks that have not released, oldest first."""
-        return self._tasks.values()
+    def next_order(self) -> int:
+        """The next place in the order of registration."""
+        self._orders += 1
+        return self._orders - 1
 
     # --- from the session ---------------------------------------------------------------------------
 
-    def register(self, task: Task, *, committed: bool) -> None:
-        """Take a call into the order. Calls must come in order of `task.order`.
+    def register(self, task: Task, *, group: Group | None = None) -> None:
+        """Take a call into the order, as provisional: until `commit` only a declared read may run.
+
+        Calls must come in order of `task.order`.
 
         Args:
             task: the call.
-            committed: False while its message is not complete: then only a declared read may run.
+            group: the other undeclared calls of its message, if they may run concurrently.
         """
-        self._tasks[task.order] = task
+        task.grouped = group is not None
         task.claim, task.late = task.bound_claim()
+        refused = self._foreign(task) if task.inputs else None
+        if refused is not None:
+            task.inputs = ()
+        working = CALLER.get()
+        if isinstance(working, Working) and working.scheduler is self and not working.task.stopped:
+            refused = refused or adopt(working.task, task, self._graph)
+        self._tasks[task.order] = task.tenant.tasks[task.order] = task
         effects = {}
         if task.claim.reads or task.claim.writes:
-            effects = self._index.add(task.order, task.claim, late=bool(task.late))
-        data = [future.order for future in task.inputs if future.outcome is None]
-        hold = 0 if committed or task.tool.spec.level == "read" else 1
+            index = self._index_of(task)
+            effects = index.add(task.order, task.claim, late=task.late is not None, group=group)
+        data = sorted({f.leader.order for f in task.inputs if f.outcome is None}) if task.inputs else ()
+        hold = 0 if task.tool.spec.level == "read" else 1
         ready = self._graph.add(task.order, data, effects, hold)
-        if self._emit is not None:
-            self._emit("sealed", task.order, tool=task.tool.name, data=data, effects=effects)
+        if task.tenant.emit is not None:
+            task.tenant.emit("sealed", task.order, tool=task.tool.name, data=data, effects=effects)
         if task.inputs:
             task.doomed = any(f.outcome is not None and not isinstance(f.outcome, Value) for f in task.inputs)
-        if task.doomed and (failure := task.upstream_failure()):
-            self._launch(self._conclude(task, failure, ended=True))
+        if len(self._quarantine) and task.late is None:
+            refused = refused or self._quarantine.refusal(task)
+        never = Failure(refused) if refused is not None else task.obstacle() if task.doomed else None
+        if never is not None:
+            self._launch(self._conclude(task, never, ended=True))
         elif ready:
             self._launch([task])
 
@@ -80,13 +98,13 @@ class Scheduler:
         self._launch([task for task in held if self._graph.lift(task.order)])
 
     def withdraw(self, task: Task, reason: str) -> None:
-        """The message of this call never completed: settle it as cancelled, whatever it is doing."""
+        """Settle a call as cancelled, whatever it is doing; its work is asked to stop."""
         if task.future.settled:
             return
         running = task.running
         self._launch(self._conclude(task, Cancelled(reason), ended=running is None))
         if running is not None:
-            running.cancel()
+            self._ask_to_stop(task)
 
     def cancel(self, order: int, reason: str) -> bool:
         """Ask a call to stop. False: it cannot, because it has settled or its work cannot be stopped.
@@ -95,17 +113,28 @@ class Scheduler:
         sees fit, and the call settles then.
         """
         task = self._tasks.get(order)
-        accepted = task is not None and not task.future.settled and self._stop(task, reason)
-        if self._emit is not None:
-            self._emit("cancel", order, accepted=accepted)
+        if task is None or task.future.settled:
+            accepted = False
+        elif task.running is None:
+            self._launch(self._conclude(task, Cancelled(reason), ended=True))
+            accepted = True
+        else:
+            accepted = self._ask_to_stop(task)
+        if task is not None and task.tenant.emit is not None:
+            task.tenant.emit("cancel", order, accepted=accepted)
         return accepted
 
-    async def idle(self) -> None:
-        """Wait until no call is live."""
-        while self._tasks:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._idle.append(waiter)
-            await waiter
+    def release(self, order: int) -> bool:
+        """Lift the quarantine of work that was given up; False if there is none."""
+        return self._quarantine.lift(order)
+
+    def newest_conflict(self, task: Task) -> int:
+        """The newest live call that this one, not registered yet, would be ordered after; -1 if none."""
+        return self._index.newest_conflict(task.bound_claim()[0])
+
+    def abandoned(self) -> Collection[Task]:
+        """Tasks whose work was given up and still goes on."""
+        return self._quarantine.tasks()
 
     # --- starting -------------------------------------------------------------------------------------
 
@@ -114,7 +143,10 @@ class Scheduler:
         while ready:
             batch, ready = sorted(ready, key=_by_order), []
             for task in batch:
-                if not task.future.settled and self._admit(task):
+                if task.paused is not None:
+                    if not task.paused.done():
+                        task.paused.set_result(None)
+                elif not task.future.settled and self._admit(task):
                     ready += self._start(task)
 
     def _admit(self, task: Task) -> bool:
@@ -125,21 +157,26 @@ class Scheduler:
         keys = self._limits.keys(task.tool.name, task.claim)
         if not keys:
             return True
-        task.ticket = Ticket(task.order, keys)
+        task.ticket = Ticket(task.order, keys, task=task)
         admitted = self._limits.enter(task.ticket)
-        if not admitted and self._emit is not None:
-            self._emit("queued", task.order, limits=keys)
+        if not admitted and task.tenant.emit is not None:
+            task.tenant.emit("queued", task.order, limits=keys)
         return admitted
 
     def _start(self, task: Task) -> list[Task]:
         """Start the work; return what became ready instead if the call fails before it."""
         try:
+            if len(self._quarantine) and (refusal := self._quarantine.refusal(task)):
+                raise refusal
             arguments = task.final_arguments()
         except CallError as error:
             return self._conclude(task, Failure(error), ended=True)
-        if self._emit is not None:
-            self._emit("started", task.order, arguments=arguments)
-        task.running = running = self._executor.start(Work(task.tool, arguments, task.context))
+        if task.tenant.emit is not None:
+            task.tenant.emit("started", task.order, arguments=arguments)
+        task.context.run(CALLER.set, Working(self, task))
+        progress = None if task.tenant.emit is None else partial(self._on_progress, task)
+        work = Work(task.tool, arguments, task.context, concurrent=task.grouped, progress=progress)
+        task.running = running = self._executor.start(work)
         if running.outcome is not running.ended:
             running.outcome.add_done_callback(partial(self._on_outcome, task))
         running.ended.add_done_callback(partial(self._on_ended, task))
@@ -150,6 +187,10 @@ class Scheduler:
         return []
 
     # --- what work reports ----------------------------------------------------------------------------
+
+    def _on_progress(self, task: Task, item: Any) -> None:
+        if not task.future.settled and task.tenant.emit is not None:
+            task.tenant.emit("progress", task.order, item=item)
 
     def _on_outcome(self, task: Task, done: asyncio.Future[Result]) -> None:
         if not task.future.settled:
@@ -163,14 +204,10 @@ class Scheduler:
             self._launch(self._conclude(task, self._keep(task, result), ended=True))
 
     def _on_timeout(self, task: Task, timeout: float) -> None:
-        if task.future.settled:
-            return
-        error = ToolTimeout(
-            f"{task.tool.name} ({task.future.call_id}) did not end within its timeout of {timeout:g} s"
-        )
-        self._launch(self._conclude(task, Failure(error), ended=False))
-        assert task.running is not None
-        task.running.cancel()
+        if not task.future.settled:
+            error = ToolTimeout(f"{task.name} did not end within its timeout of {timeout:g} s")
+            self._launch(self._conclude(task, Failure(error), ended=False))
+            self._ask_to_stop(task)
 
     def _keep(self, task: Task, result: Result) -> Outcome:
         """Keep the tool's own object for an answer within grace: a copy if a later call may change it."""
@@ -179,16 +216,43 @@ class Scheduler:
             task.own = _copied(result) if ordering else result.own
         return result.outcome
 
-    def _stop(self, task: Task, reason: str) -> bool:
-        if task.running is not None:
-            return task.running.cancel()
-        self._launch(self._conclude(task, Cancelled(reason), ended=True))
-        return True
+    # --- stopping -------------------------------------------------------------------------------------
+
+    def _ask_to_stop(self, task: Task) -> bool:
+        """Ask work to stop; if it goes on for long after it was given up, it is abandoned."""
+        assert task.running is not None
+        accepted = task.running.cancel()
+        if accepted or task.future.settled:
+            tool = task.tool
+            after = tool.abandon_after
+            if after is None:
+                after = max(tool.timeout or 0.0, ABANDON_AFTER)
+            if task.timer is not None:
+                task.timer.cancel()
+            task.timer = asyncio.get_running_loop().call_later(after, self._on_abandoned, task, after)
+        return accepted
+
+    def _on_abandoned(self, task: Task, after: float) -> None:
+        """Work has not stopped: settle its call, and hold what it claims in quarantine (DESIGN F2)."""
+        if task.stopped:
+            return
+        ready: list[Task] = []
+        if not task.future.settled:
+            error = ToolAbandoned(f"{task.name} was asked to stop and still runs {after:g} s later")
+            ready += self._conclude(task, Failure(error), ended=False)
+        if task.tool.on_abandon == "quarantine":
+            self._quarantine.add(task)
+            for other in list(self._tasks.values()):
+                if other.order > task.order and not other.future.settled and other.late is None:
+                    refusal = self._quarantine.refusal(other) if other.running is None else None
+                    if refusal is not None:
+                        ready += self._conclude(other, Failure(refusal), ended=True)
+        self._launch(ready + self._leave(task))
 
     # --- settling and releasing -------------------------------------------------------------------------
 
     def _conclude(self, task: Task, outcome: Outcome, *, ended: bool) -> list[Task]:
-        """Settle a call, and every call that thereby never runs. Returns what became ready."""
+        """Settle a call, and every call that thereby never runs."""
         ready: list[Task] = []
         concluding: deque[tuple[Task, Outcome, bool]] = deque([(task, outcome, ended)])
         while concluding:
@@ -196,30 +260,30 @@ class Scheduler:
             if task.future.settled:
                 continue
             task.future.settle(outcome)
-            if self._emit is not None:
-                self._emit("settled", task.order, outcome=outcome)
+            if task.tenant.emit is not None:
+                task.tenant.emit("settled", task.order, outcome=outcome)
             has_value = isinstance(outcome, Value)
             for newer, may_start in self._graph.settle(task.order):
                 dependant = self._tasks.get(newer)
                 if dependant is None:  # released by the binding of another dependant just now
                     continue
                 dependant.doomed = dependant.doomed or not has_value
-                failure = self._tell(dependant, task.future, ready)
-                if failure is not None:
-                    concluding.append((dependant, failure, True))
+                never = self._tell(dependant, task.future, ready)
+                if never is not None:
+                    concluding.append((dependant, never, True))
                 elif may_start:
                     ready.append(dependant)
             if ended:
                 ready += self._end(task)
         return ready
 
-    def _tell(self, task: Task, settled: Future, ready: list[Task]) -> Failure | None:
+    def _tell(self, task: Task, settled: Future, ready: list[Task]) -> Outcome | None:
         """An input has settled: bind a late claim if it was the last missing; return why it cannot run."""
         if task.future.settled:
             return None
         if task.doomed:
-            return task.upstream_failure()
-        if settled.order in task.late:
+            return task.obstacle()
+        if task.late is not None and settled.order in task.late:
             task.late.discard(settled.order)
             if not task.late:
                 return self._bind(task, ready)
@@ -227,54 +291,108 @@ class Scheduler:
 
     def _bind(self, task: Task, ready: list[Task]) -> Failure | None:
         """Narrow a late claim and drop the edges that no longer stand for a conflict (DESIGN E3)."""
-        claim, _ = task.bound_claim()
-        assert task.claim is not None
-        escaped = uncovered(task.claim, claim)
+        wide = task.claim
+        claim, task.late = task.bound_claim()
+        assert wide is not None
+        escaped = uncovered(wide, claim)
         if escaped is not None:
             spec = task.tool.spec
             claimed = ", ".join(repr(label.text) for label in (*spec.reads, *spec.writes) if label.holes)
             return Failure(
                 EffectEscape(
-                    f"{task.tool.name} ({task.future.call_id}) did not run: with the value now known it "
-                    f"touches {show_label(escaped)!r}, outside {claimed} as claimed without "
-                    f"that value; declare a wider label for the tool"
+                    f"{task.name} did not run: with the value now known it touches "
+                    f"{show_label(escaped)!r}, outside {claimed} as claimed without that value; "
+                    f"declare a wider label for the tool"
                 )
             )
-        if not self._index.can_narrow(task.order):
+        foreign = outside_parent(task, claim)
+        if foreign is not None:
+            return Failure(foreign)
+        index = self._index_of(task)
+        if not index.can_narrow(task.order):
             return None
         task.claim = claim
-        self._index.narrow(task.order, claim)
-        if self._emit is not None:
-            self._emit("bound", task.order, reads=claim.reads, writes=claim.writes)
+        index.narrow(task.order, claim)
+        if task.tenant.emit is not None:
+            task.tenant.emit("bound", task.order, reads=claim.reads, writes=claim.writes)
         for older, newer in self._graph.effect_neighbours(task.order):
-            if self._index.conflict(older, newer) is None:
+            if index.conflict(older, newer) is None:
                 released, may_start = self._graph.drop_effect(older, newer)
                 ready += [self._tasks[order] for order in may_start]
-                self._release(released)
+                ready += self._release(released)
         return None
 
     def _end(self, task: Task, late_outcome: Outcome | None = None) -> list[Task]:
-        """The work has truly stopped, or will never start. Returns what became ready."""
+        """The work has truly stopped, or will never start."""
+        task.stopped = True
         if task.timer is not None:
             task.timer.cancel()
+        ready = []
+        if task.ticket is not None:
+            ready = [ticket.task for ticket in self._limits.leave(task.ticket)]
+        if task.tenant.emit is not None and late_outcome is not None:
+            task.tenant.emit("ended late", task.order, outcome=late_outcome)
+        self._quarantine.lift(task.order)
+        return ready + self._leave(task) if task.children == 0 else ready
+
+    def _leave(self, task: Task) -> list[Task]:
+        """Nothing of the call goes on: it releases as soon as all that it is ordered after has."""
+        if task.order not in self._graph:  # given up before
+            return []
         released, may_start = self._graph.end(task.order)
         ready = [self._tasks[order] for order in may_start]
-        if task.ticket is not None:
-            ready += [self._tasks[ticket.order] for ticket in self._limits.leave(task.ticket)]
-        self._release(released, late_outcome)
+        return ready + self._release(released)
+
+    def _release(self, released: list[int]) -> list[Task]:
+        ready: list[Task] = []
+        for order in released:
+            task = self._tasks.pop(order)
+            task.tenant.leave(task)
+            parent = task.parent
+            self._index_of(task).discard(order)
+            if task.tenant.emit is not None:
+                task.tenant.emit("released", order)
+            if parent is not None:
+                parent.children -= 1
+                if parent.children == 0 and parent.stopped:
+                    ready += self._leave(parent)
         return ready
 
-    def _release(self, released: list[int], late_outcome: Outcome | None = None) -> None:
-        for order in released:
-            self._index.discard(order)
-            del self._tasks[order]
-            if self._emit is not None:
-                self._emit("released", order, late_outcome=late_outcome)
-        if not self._tasks:
-            waiters, self._idle = self._idle, []
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
+    def _index_of(self, task: Task) -> ClaimIndex:
+        """Where its claim stands: a child is ordered among its siblings only (DESIGN O5)."""
+        return self._index if task.parent is None else task.parent.index
+
+    def _foreign(self, task: Task) -> CallError | None:
+        """Why the call cannot be ordered: an input without a value is not one of this order's calls."""
+        for future in task.inputs:
+            known = self._tasks.get(future.leader.order)
+            if future.outcome is None and (known is None or known.future is not future.leader):
+                return UnknownHandle(f"{future!r}, an argument of {task.name}, belongs to another session")
+        return None
+
+    # --- calls that wait for others from inside their work ----------------------------------------------
+
+    def pause(self, task: Task, pending: Collection[Future]) -> None:
+        """The work of a call is about to wait for these: it gives its slots back (DESIGN O5).
+
+        Raises:
+            WouldDeadlock: one of these waits for this very call.
+        """
+        error = would_deadlock(self._graph, task, pending)
+        if error is not None:
+            raise error
+        if task.ticket is not None and not task.stopped:
+            self._launch([ticket.task for ticket in self._limits.give_back(task.ticket)])
+
+    async def resume(self, task: Task) -> None:
+        """The work of a call goes on: it takes its slots again, in turn with others."""
+        if task.ticket is None or task.stopped or self._limits.enter(task.ticket):
+            return
+        task.paused = asyncio.get_running_loop().create_future()
+        try:
+            await task.paused
+        finally:
+            task.paused = None
 
 
 def _by_order(task: Task) -> int:

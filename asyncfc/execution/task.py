@@ -3,50 +3,100 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from typing import Any
 
+from asyncfc.depgraph.claims import ClaimIndex
 from asyncfc.depgraph.effects import Claim
 from asyncfc.errors import CallError, RootCause, UpstreamFailed
 from asyncfc.execution.executors import Running
 from asyncfc.execution.limits import Ticket
 from asyncfc.futures.future import Future
-from asyncfc.futures.outcome import Failure, Value
+from asyncfc.futures.outcome import Failure, Outcome, Value, Withheld
 from asyncfc.futures.reference import Site, futures_of, substitute
 from asyncfc.tool import Tool
+
+
+class Tenant:
+    """One session's live calls in a scheduler, which several sessions may share."""
+
+    __slots__ = ("_idle", "emit", "tasks")
+
+    def __init__(self, emit: Callable[..., object] | None = None) -> None:
+        self.emit = emit
+        self.tasks: dict[int, Task] = {}
+        self._idle: list[asyncio.Future[None]] = []
+
+    async def idle(self) -> None:
+        """Wait until no call of this session is live."""
+        while self.tasks:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idle.append(waiter)
+            await waiter
+
+    def leave(self, task: Task) -> None:
+        """A call is no longer live."""
+        del self.tasks[task.order]
+        if not self.tasks:
+            waiters, self._idle = self._idle, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
 
 
 class Task:
     """State of one call between registration and release. Only the scheduler changes it.
 
-    - `inputs`: the futures whose values the call needs, oldest first; `certain` of them are known to
-      have settled with a value. `doomed` once any of them has no value.
+    - `inputs`: the futures that it needs, oldest first; `certain` of them are known to have settled with
+      a value. `doomed` once any of them has no value.
+    - `gates`: the orders of those inputs whose success it needs, but not their value (irreversible).
     - `claim`: as registered, then as narrowed; `late`: the inputs that its labels still wait for.
-    - `ticket`: the slots that it needs, once nothing orders it any more.
-    - `running`: its work, once started; `timer`: its timeout.
+    - `ticket`: the slots that it needs, once nothing orders it any more; `paused` while it has given them
+      back to wait for a child.
+    - `running`: its work, once started; `timer`: until its timeout, then until it counts as abandoned.
+    - `parent`: the task that submitted it from inside its work; `children`: how many of its own are live,
+      ordered among themselves by its `index`; `stopped`: its own work has ended, its children's may not have.
     - `keep_own`: somebody wants the tool's own object; `own`: that object, once there.
     """
 
     __slots__ = (
-        "arguments", "certain", "claim", "context", "doomed", "future", "inputs", "keep_own", "late", "own",
-        "running", "sites", "ticket", "timer", "tool",
+        "arguments", "certain", "children", "claim", "context", "doomed", "future", "gates", "grouped",
+        "inputs", "keep_own", "late", "own", "own_index", "parent", "paused", "running", "sites", "stopped",
+        "tenant", "ticket", "timer", "tool",
     )  # fmt: skip
 
     def __init__(
-        self, future: Future, tool: Tool, arguments: dict[str, Any], sites: tuple[Site, ...]
+        self,
+        future: Future,
+        tool: Tool,
+        arguments: dict[str, Any],
+        sites: tuple[Site, ...],
+        tenant: Tenant,
+        before: Sequence[Future] = (),
     ) -> None:
         self.future = future
         self.tool = tool
         self.arguments = arguments
         self.sites = sites
-        self.inputs = sorted(futures_of(sites), key=lambda f: f.order) if sites else ()
+        self.tenant = tenant
+        self.inputs: Sequence[Future] = ()
+        self.gates: frozenset[int] = frozenset()
+        if sites or before:
+            self._find_inputs(before)
         self.certain = 0
         self.doomed = False
         self.claim: Claim | None = None
-        self.late: set[int] = set()
+        self.late: set[int] | None = None
         self.ticket: Ticket | None = None
+        self.paused: asyncio.Future[None] | None = None
         self.running: Running | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.parent: Task | None = None
+        self.own_index: ClaimIndex | None = None
+        self.children = 0
+        self.stopped = False
+        self.grouped = False
         self.keep_own = False
         self.own: Any = None
         self.context: Context = copy_context()
@@ -55,6 +105,17 @@ class Task:
     def order(self) -> int:
         """Place in the order of registration."""
         return self.future.order
+
+    @property
+    def index(self) -> ClaimIndex:
+        """Of the claims of its children; it has had one."""
+        assert self.own_index is not None
+        return self.own_index
+
+    @property
+    def name(self) -> str:
+        """The call, for messages."""
+        return f"{self.tool.name} ({self.future.call_id})"
 
     def final_arguments(self) -> dict[str, Any]:
         """The arguments with every reference replaced by its value.
@@ -66,39 +127,65 @@ class Task:
             return self.arguments
         return substitute(self.arguments, self.sites, self.tool.schema)
 
-    def bound_claim(self) -> tuple[Claim, set[int]]:
+    def bound_claim(self) -> tuple[Claim, set[int] | None]:
         """The claim as far as it can be told now, and the unsettled inputs that its labels wait for."""
         spec = self.tool.spec
         if not spec.parameters:
-            return spec.bind({}), set()
+            return spec.bind({}), None
         known = dict(self.arguments)
         unresolved: set[str] = set()
         late: set[int] = set()
         for name in {str(site.location[0]) for site in self.sites} & spec.parameters:
             sites = tuple(site for site in self.sites if site.location[0] == name)
             missing = [f for f in futures_of(sites) if not isinstance(f.outcome, Value)]
-            late |= {f.order for f in missing if f.outcome is None}
+            late |= {f.leader.order for f in missing if f.outcome is None}
             if missing or not self._replace(known, name, sites):
                 unresolved.add(name)
         arguments, untold = self.tool.label_arguments(
             {name: value for name, value in known.items() if name not in unresolved}
         )
-        return spec.bind(arguments, unresolved, untold), late
+        return spec.bind(arguments, unresolved, untold), late or None
 
-    def upstream_failure(self) -> Failure | None:
-        """The failure that an input without a value causes, once its root is certain (DESIGN F1).
+    def obstacle(self) -> Outcome | None:
+        """Why this call will never run, once that is certain (DESIGN F1, E4).
 
-        The root is the earliest-emitted input without a value; it is certain when all inputs emitted
-        before it have settled. Each input is looked at once, however often this is asked.
+        The earliest-emitted input without a value decides; it is certain when all inputs emitted before
+        it have settled. Each input is looked at once, however often this is asked.
         """
         while self.certain < len(self.inputs):
-            outcome = self.inputs[self.certain].outcome
-            if outcome is None:
+            first = self.inputs[self.certain]
+            if first.outcome is None:
                 return None
-            if not isinstance(outcome, Value):
-                return Failure(_blame(self.future, self.inputs[self.certain]))
+            if not isinstance(first.outcome, Value):
+                return self._withheld(first) if first.order in self.gates else self._upstream(first)
             self.certain += 1
         return None
+
+    def _find_inputs(self, before: Sequence[Future]) -> None:
+        needed = futures_of(self.sites)
+        self.inputs = sorted({*needed, *before}, key=_by_order)
+        self.gates = frozenset(f.order for f in before) - {f.order for f in needed}
+
+    def _withheld(self, failed: Future) -> Withheld:
+        return Withheld(
+            f"an earlier call of the same message, {failed.tool} ({failed.handle or failed.call_id}), "
+            f"did not succeed"
+        )
+
+    def _upstream(self, failed: Future) -> Failure:
+        error = failed.outcome.error if isinstance(failed.outcome, Failure) else None
+        if isinstance(error, UpstreamFailed):
+            root = error.root
+        else:
+            root = RootCause(failed.call_id, failed.tool, failed.handle, error)
+        reason = type(root.error or failed.outcome).__name__
+        return Failure(
+            UpstreamFailed(
+                f"{self.name} did not run: it needs the result of "
+                f"{root.tool} ({root.handle or root.call_id}), which has none ({reason})",
+                root,
+            )
+        )
 
     def _replace(self, known: dict[str, Any], name: str, sites: tuple[Site, ...]) -> bool:
         try:
@@ -108,16 +195,5 @@ class Task:
         return True
 
 
-def _blame(dependant: Future, failed: Future) -> UpstreamFailed:
-    outcome = failed.outcome
-    error = outcome.error if isinstance(outcome, Failure) else None
-    if isinstance(error, UpstreamFailed):
-        root = error.root
-    else:
-        root = RootCause(failed.call_id, failed.tool, failed.handle, error)
-    reason = f"{type(root.error).__name__}" if root.error is not None else type(outcome).__name__.lower()
-    return UpstreamFailed(
-        f"{dependant.tool} ({dependant.call_id}) did not run: it needs the result of "
-        f"{root.tool} ({root.handle or root.call_id}), which has none ({reason})",
-        root,
-    )
+def _by_order(future: Future) -> int:
+    return future.order

@@ -18,33 +18,46 @@ Job: TypeAlias = Callable[[], BaseException | None]
 class ThreadPool:
     """Runs jobs in up to `size` threads, first come first served; threads start when needed.
 
-    `close` lets the threads end after what they have begun.
+    `close` lets the threads end after what they have begun; a job that comes later starts new ones.
     """
 
     def __init__(self, name: str, size: int) -> None:
         self._name = name
         self._size = size
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._idle = threading.Semaphore(0)
-        self._threads: list[threading.Thread] = []
+        self._reset()
 
     def submit(self, job: Job) -> None:
-        """Queue a job. Called from one thread only."""
+        """Queue a job. Called from one thread only.
+
+        Raises:
+            RuntimeError: the system gives no thread, and there is none yet.
+        """
         self._jobs.put(job)
         # An idle thread that is about to take this job counts as taken.
-        if not self._idle.acquire(blocking=False) and len(self._threads) < self._size:
-            thread = threading.Thread(
-                target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True
-            )
-            self._threads.append(thread)
-            thread.start()
+        if not self._idle.acquire(blocking=False) and self._count < self._size:
+            name = f"{self._name}-{self._count}"
+            try:
+                threading.Thread(target=_work, args=(self._jobs, self._idle), name=name, daemon=True).start()
+            except RuntimeError:
+                if self._count == 0:
+                    raise
+            else:
+                self._count += 1
 
     def close(self) -> None:
         """Let every thread end as soon as it has nothing in hand."""
-        for _ in self._threads:
+        for _ in range(self._count):
             self._jobs.put(None)
+        self._reset()
 
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job()  # a signal interrupts the main thread only, so there is no interrupt here
-            self._idle.release()
+    def _reset(self) -> None:
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._count = 0
+
+
+def _work(jobs: SimpleQueue[Job | None], idle: threading.Semaphore) -> None:
+    while (job := jobs.get()) is not None:
+        job()  # a signal interrupts the main thread only, so there is no interrupt here
+        del job  # an idle thread keeps no result alive
+        idle.release()

@@ -10,6 +10,7 @@ from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value, Withheld
 from asyncfc.futures.plain import canonical_text, copy_json
 from asyncfc.futures.projection import project
 from asyncfc.futures.reference import Site, futures_of, scan, substitute
+from asyncfc.futures.retention import Dropped, Retention
 from asyncfc.futures.schema import admits_only_strings
 from asyncfc.futures.store import Artifact, JsonValue, MemoryStore, Store, Stored
 from asyncfc.futures.table import FutureTable, unknown_handle
@@ -19,6 +20,7 @@ __all__ = [
     "Artifact",
     "Call",
     "Cancelled",
+    "Dropped",
     "Failure",
     "Future",
     "FutureTable",
@@ -28,6 +30,7 @@ __all__ = [
     "Outcome",
     "Path",
     "Reference",
+    "Retention",
     "Site",
     "Store",
     "Stored",

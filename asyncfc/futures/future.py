@@ -8,10 +8,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Generator
-from typing import Any, NoReturn
+from contextvars import ContextVar
+from typing import Any, NoReturn, Protocol
 
 from asyncfc.errors import InternalError, NotSettled
 from asyncfc.futures.outcome import Outcome
+
+
+class Caller(Protocol):
+    """The call whose work is running here, as far as waiting for other calls concerns it."""
+
+    def pause(self, pending: Collection[Future]) -> None:
+        """It is about to wait for these. Raises if they wait for it."""
+
+    async def resume(self) -> None:
+        """It goes on, as soon as it may."""
+
+
+CALLER: ContextVar[Caller | None] = ContextVar("asyncfc_caller", default=None)
+"""Set in the context in which the work of a call runs."""
 
 
 class Future:
@@ -25,13 +40,15 @@ class Future:
     - `seen`: the model has been given the outcome in a request that succeeded.
     """
 
-    __slots__ = ("_callbacks", "call_id", "handle", "order", "outcome", "seen", "shown", "tool")
+    __slots__ = ("_callbacks", "call_id", "handle", "leader", "order", "outcome", "seen", "shown", "tool")
 
     def __init__(self, call_id: str, tool: str, order: int) -> None:
         self.call_id = call_id
         self.tool = tool
         self.order = order
         """Place in the order of registration, in which all conflicts are resolved."""
+        self.leader = self
+        """The future whose work this one shares; itself unless it is a duplicate."""
         self.handle: str | None = None
         self.outcome: Outcome | None = None
         self.shown = False
@@ -105,26 +122,43 @@ class Future:
 
 
 async def wait_settled(
-    futures: Collection[Future], *, any_one: bool = False, timeout: float | None = None
+    futures: Collection[Future],
+    *,
+    any_one: bool = False,
+    timeout: float | None = None,
+    bell: Future | None = None,
 ) -> None:
-    """Wait until all the futures have settled, or any one of them, or `timeout` seconds have passed."""
+    """Wait until all the futures have settled, or any one of them, or `timeout` seconds have passed.
+
+    Args:
+        futures: what to wait for.
+        any_one: one of them is enough.
+        timeout: seconds.
+        bell: ends the wait as soon as it settles.
+    """
     pending = [future for future in futures if future.outcome is None]
-    if not pending or (any_one and len(pending) < len(futures)):
+    if not pending or (any_one and len(pending) < len(futures)) or (bell is not None and bell.settled):
         return
     waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     missing = 1 if any_one else len(pending)
 
-    def count(_: Future) -> None:
+    def count(settled: Future) -> None:
         nonlocal missing
         missing -= 1
-        if missing == 0 and not waiter.done():
+        if (missing == 0 or settled is bell) and not waiter.done():
             waiter.set_result(None)
 
-    for future in pending:
+    caller = CALLER.get()
+    if caller is not None:
+        caller.pause(pending)
+    watched = pending if bell is None else [*pending, bell]
+    for future in watched:
         future.add_done_callback(count)
     try:
         await asyncio.wait([waiter], timeout=timeout)
     finally:
         waiter.cancel()
-        for future in pending:
+        for future in watched:
             future.remove_done_callback(count)
+    if caller is not None:
+        await caller.resume()

@@ -198,10 +198,7 @@ def _scalar(value: Any, _depth: int, _room: list[int]) -> Any:
 
 def _leaf(value: Any, depth: int, room: list[int]) -> Any:
     """Anything else: as pydantic writes it, if it does."""
-    plain = _pydantic_form(value)
-    if type(plain) in _PLAIN or type(plain) in _EXACT:
-        return _project(plain, depth, room)
-    raise NoJsonForm
+    return _project(_pydantic_form(value), depth, room)
 
 
 def _refuse(_value: Any, _depth: int, _room: list[int]) -> NoReturn:

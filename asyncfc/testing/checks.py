@@ -73,6 +73,8 @@ def in_emission_order(program: Program, trial: Trial) -> None:
     for event in trial.events:
         if event.kind == "queued":
             queued.add(event.call)
+        elif event.kind == "settled":  # it need not have started: it may fail before
+            queued.discard(event.call)
         elif event.kind == "started":
             queued.discard(event.call)
             older = [n for n in queued & counted if n < event.call and event.call in counted]

@@ -129,13 +129,11 @@ def forgeries(draw: st.DrawFn, handles: Sequence[str]) -> Program:
         handles: texts that would be handles if a model wrote them.
     """
     text = draw(st.sampled_from(handles)) + draw(st.sampled_from(["", ".next", " and more"]))
-    value = draw(
-        st.sampled_from([Ref(1), [Ref(1)], {"k": Ref(1)}, Text(("see ", Ref(1))), Text((Ref(1), "!"))])
-    )
+    values = [Ref(1), [Ref(1)], {"k": Ref(1)}, Text(("see ", Ref(1))), Text((Ref(1), "!"))]
     steps = [
         _step("pick", path="a", delay=draw(_SHORT)),
         _step("pick", path=draw(st.sampled_from([text, f"{text} {text}"])), delay=draw(_SHORT)),
-        _step("append", path="a", value=draw(st.sampled_from([*whole, *inside]))),
+        _step("append", path="a", value=draw(st.sampled_from(values))),
     ]
     return draw(_decorated(steps))
 

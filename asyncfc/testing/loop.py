@@ -115,11 +115,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if timeout is not None and timeout <= 0:
             self._turns += 1
             if self._turns > _MAX_IDLE_TURNS:
-                raise Livelock(f"{self._turns} turns at t={self._now}:\n{_all_waiting(self)}")
+                raise Livelock(f"time stands still at t={self._now}:\n  " + "\n  ".join(self.troubles()))
         elif self._idlers:
             self._wake_idlers()
         elif timeout is None:
-            raise Deadlock(f"nothing can happen any more at t={self._now}:\n{_all_waiting(self)}")
+            raise Deadlock(
+                f"nothing can happen any more at t={self._now}:\n  " + "\n  ".join(self.troubles())
+            )
         else:
             self._turns = 0
             self._now = self._scheduled[0].when()  # not now + timeout: that would round
@@ -242,10 +244,6 @@ def _unretrieved(task: asyncio.Task[Any]) -> bool:
 
 def _show(complaint: BaseException | str) -> str:
     return complaint if isinstance(complaint, str) else repr(complaint)
-
-
-def _all_waiting(loop: asyncio.AbstractEventLoop) -> str:
-    return "\n".join(f"  {_where(task)}" for task in _pending_tasks(loop)) or "  (no task is left)"
 
 
 def _where(task: asyncio.Task[Any]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from asyncfc.conversation.delivery import Delivery
 from asyncfc.futures.future import Future
 from asyncfc.futures.handle import DEFAULT_GRAMMAR
 from asyncfc.futures.outcome import Outcome, Value
@@ -141,7 +142,7 @@ def _note_answer(answer: Answer, trial: Trial) -> None:
 
 def _deliver(session: Session, trial: Trial) -> None:
     with session.sampling() as deliveries:
-        trial.told += [Told(delivery.call_id, delivery.outcome) for delivery in deliveries]
+        trial.told += [Told(d.call_id, d.outcome) for d in deliveries if isinstance(d, Delivery)]
 
 
 async def _decode(seconds: float) -> None:

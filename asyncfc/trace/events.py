@@ -16,7 +16,9 @@ Kind: TypeAlias = Literal[
     "bound",  # its claim narrowed to its final labels
     "queued",  # nothing orders it any more, but a limit is full: keys
     "started",  # its work began
+    "progress",  # its tool, a generator, has yielded: item, its JSON form, or text if it has none
     "settled",  # its outcome is known
+    "ended late",  # its work ended after it had settled; the outcome that nobody gets
     "released",  # its claims are given up
     "answered",  # the caller has an answer: a value or a handle
     "delivered",  # its outcome was put into a request to the model

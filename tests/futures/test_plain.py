@@ -38,7 +38,7 @@ def test_an_object_whose_text_cannot_be_had_is_named_instead(error: BaseExceptio
 
 def test_a_text_that_is_no_text_is_named_instead() -> None:
     class Wrong:
-        __str__: Any = lambda self: 5  # noqa: E731  # a method would be refused by the linter
+        __str__: Any = lambda self: 5  # a method would be refused by the linter
 
     assert safe_text(Wrong(), 200) == "<Wrong object whose text cannot be had: TypeError>"
 

@@ -34,6 +34,75 @@ def nested(depth: int) -> Any:
     return value
 
 
+class Colour(enum.Enum):
+    RED = "red"
+    ODD = (1, 2)
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Name(enum.StrEnum):
+    BOB = "bob"
+
+
+class Text(str):
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "not what it holds"
+
+    __repr__ = __str__
+
+
+class Number(int):
+    def __int__(self) -> int:
+        return -1
+
+    __index__ = __int__
+
+
+class Fraction(float):
+    def __float__(self) -> float:
+        return -1.0
+
+
+class Tags(set[str]):
+    pass
+
+
+class Odd(Mapping[Any, Any]):
+    def __init__(self, **items: Any) -> None:
+        self._items = items
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+@dataclasses.dataclass
+class Point:
+    x: Any
+    tags: set[str] = dataclasses.field(default_factory=lambda: {"b", "a"})
+
+
+class Model(pydantic.BaseModel):
+    name: str = "n"
+    when: dt.date = dt.date(2026, 1, 2)
+    inner: Any = None
+
+
+BIG = [number * number * 10**9 + 7 for number in range(30)]
+
+Pair = collections.namedtuple("Pair", "a b")  # noqa: PYI024  # what libraries return
+
+
 # --- what fails, by name and with the path ------------------------------------------------------------
 
 
@@ -57,9 +126,13 @@ def test_a_cycle_through_dataclasses_and_odd_mappings_is_a_cycle() -> None:
     class Node:
         next: Any = None
 
+    chain: Any = None
+    for _ in range(MAX_DEPTH + 1):
+        chain = Node(chain)
+    assert f"more than {MAX_DEPTH} containers" in failure(chain)
     node = Node()
     node.next = {1: node}
-    assert failure([node]).endswith('at [0].next["1"]: a cycle, this is [0] again'.replace('["1"]', ".1"))
+    assert failure([node]).endswith("at [0].next.1: a cycle, this is [0] again")
 
 
 def test_a_cycle_inside_a_model_fails() -> None:
@@ -90,6 +163,7 @@ def test_too_many_containers_inside_each_other_fail() -> None:
         ({uuid.UUID(int=1): 1, str(uuid.UUID(int=1)): 2}, "(UUID) and"),
         ({"n": [0, 10**4300]}, "at .n[1]: an integer of more than 4300 digits"),
         ({-(10**4300)}, "more than 4300 digits"),
+        ([Model(inner=10**4300)], "at [0].inner: an integer of more than 4300 digits"),
         ({1: {"a": {10**4300: 1}}}, "at .1.a: an integer of more than 4300 digits"),
     ],
 )
@@ -109,6 +183,8 @@ def test_a_small_value_that_unfolds_without_end_fails(monkeypatch: pytest.Monkey
         laughs = [laughs, laughs]
     assert "more than 2000 items in all" in failure({"laughs": laughs})
     assert project(["ha"] * 1990) == ["ha"] * 1990
+    assert "more than 2000 items" in failure(["ha"] * 1991)
+    assert "more than 2000 items" in failure([[]] * 190)
 
 
 def test_a_long_path_is_shortened() -> None:
@@ -174,69 +250,6 @@ def test_what_an_object_says_of_its_class_is_not_believed() -> None:
 # --- what becomes of the rest -------------------------------------------------------------------------
 
 
-class Colour(enum.Enum):
-    RED = "red"
-    ODD = (1, 2)
-
-
-class Level(enum.IntEnum):
-    HIGH = 3
-
-
-class Name(enum.StrEnum):
-    BOB = "bob"
-
-
-class Text(str):
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        return "not what it holds"
-
-    __repr__ = __str__
-
-
-class Number(int):
-    def __int__(self) -> int:
-        return -1
-
-    __index__ = __int__
-
-
-class Fraction(float):
-    def __float__(self) -> float:
-        return -1.0
-
-
-class Odd(Mapping[Any, Any]):
-    def __init__(self, **items: Any) -> None:
-        self._items = items
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._items[key]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._items)
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-
-@dataclasses.dataclass
-class Point:
-    x: Any
-    tags: set[str] = dataclasses.field(default_factory=lambda: {"b", "a"})
-
-
-class Model(pydantic.BaseModel):
-    name: str = "n"
-    when: dt.date = dt.date(2026, 1, 2)
-    inner: Any = None
-
-
-Pair = collections.namedtuple("Pair", "a b")  # noqa: PYI024  # what libraries return
-
-
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -246,6 +259,8 @@ Pair = collections.namedtuple("Pair", "a b")  # noqa: PYI024  # what libraries r
         ({"b", "a", "c"}, ["a", "b", "c"]),
         (frozenset([10, 9, 2]), [10, 2, 9]),  # by text
         ({1, "1", (1,)}, [1, "1", [1]]),
+        ({*BIG, *map(str, BIG)}, [item for number in sorted(BIG, key=str) for item in (number, str(number))]),
+        (Tags("ba"), ["a", "b"]),
         ({frozenset("ab"), frozenset("c")}, [["a", "b"], ["c"]]),
         ({"b": 1, "a": 2}.keys(), ["b", "a"]),
         ({"b": 1, "a": 2}.values(), [1, 2]),
@@ -315,6 +330,12 @@ def test_exceptions_of_the_value_itself_pass_through() -> None:
         def write(self) -> Any:
             raise KeyError("inside")
 
+    class Shape(pydantic.BaseModel):
+        @pydantic.computed_field  # type: ignore[prop-decorator]
+        @property
+        def area(self) -> int:
+            raise ValueError("no area")
+
     class Interrupted(pydantic.BaseModel):
         @pydantic.model_serializer
         def write(self) -> Any:
@@ -322,6 +343,8 @@ def test_exceptions_of_the_value_itself_pass_through() -> None:
 
     with pytest.raises(KeyError, match="inside"):
         project([Broken()])
+    with pytest.raises(ValueError, match="no area"):
+        project([Shape()])
     with pytest.raises(KeyboardInterrupt):
         project([Interrupted()])
 

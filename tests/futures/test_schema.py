@@ -60,6 +60,8 @@ def test_only_strings_null_apart(schema: Any) -> None:
         {"anyOf": [STRING, {}]},
         {"anyOf": [STRING, True]},
         {"allOf": [STRING, INTEGER]},
+        {"allOf": [{"type": ["string", "number"]}, {"type": ["string", "integer"]}]},
+        {"$ref": "#/$defs/branching"},
         {"enum": ["a", 1]},
         {"enum": []},
         {"const": None},
@@ -81,7 +83,12 @@ def test_only_strings_null_apart(schema: Any) -> None:
     ],
 )
 def test_anything_else_or_not_understood(schema: Any) -> None:
-    definitions = {"loop": {"$ref": "#/$defs/loop2"}, "loop2": {"$ref": "#/$defs/loop"}, "list": [STRING]}
+    definitions = {
+        "loop": {"$ref": "#/$defs/loop2"},
+        "loop2": {"$ref": "#/$defs/loop"},
+        "branching": {"anyOf": [{"$ref": "#/$defs/branching"}] * 3},
+        "list": [STRING],
+    }
     assert not admits_only_strings(at_x(schema, **{"$defs": definitions}), ("x",))
 
 

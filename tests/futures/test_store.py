@@ -75,6 +75,7 @@ def test_a_value_with_a_json_form_is_given_back_equal(value: Any) -> None:
     assert type(stored.get()) is type(value)
     assert stored.at(()) == value
     assert stored.text() == canonical_text(value)
+    assert repr(stored) == f"JsonValue({canonical_text(value)})"
 
 
 def test_an_integer_too_long_for_text_is_refused_at_the_top_too() -> None:
@@ -224,6 +225,8 @@ def test_size_is_roughly_what_the_value_takes() -> None:
     assert store.put([["x" * 1000]] * 10).size == pytest.approx(10_000, rel=0.25)
     assert store.put({"k" * 1000: "x" * 1000}).size == pytest.approx(2000, rel=0.25)
     assert store.put(None).size < 100
+    stored = store.put(["x"])
+    assert stored.size == stored.size
 
 
 class Connection:

@@ -1,0 +1,96 @@
+"""Duplicates: the same tool with the same arguments while the first call is still in flight."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable
+from typing import Any, Literal, TypeAlias
+
+from asyncfc.errors import DuplicateCall
+from asyncfc.execution.task import Task
+from asyncfc.futures.future import Future
+from asyncfc.futures.reference import Reference, Site
+
+Duplicates: TypeAlias = Literal["allow", "share", "reject"]
+
+
+class InFlight:
+    """The unsettled calls of a session, by tool and arguments.
+
+    Args:
+        policy: `allow`: every call runs. `share`: a declared read gets the outcome of the call in flight,
+            unless a conflicting call was emitted in between, which would make it stale. `reject`: a
+            second call fails, naming the handle of the first.
+    """
+
+    def __init__(self, policy: Duplicates) -> None:
+        self._policy = policy
+        self._futures: dict[Hashable, Future] = {}
+
+    def meets(self, task: Task, newest_conflict: Callable[[Task], int]) -> bool:
+        """Whether the call, about to be registered, shares the outcome of another and must not run.
+
+        Args:
+            task: the call.
+            newest_conflict: gives the order of the newest live call that it would be ordered after.
+
+        Raises:
+            DuplicateCall: it is a duplicate, and those are rejected.
+        """
+        if self._policy == "allow":
+            return False
+        key = _key(task)
+        first = self._futures.get(key)
+        if first is not None and self._policy == "reject":
+            raise DuplicateCall(
+                f"{task.name} is running already with the same arguments, as "
+                f"{first.handle or first.call_id}; use that result"
+            )
+        if first is not None and task.tool.spec.level == "read" and newest_conflict(task) < first.order:
+            _follow(first, task.future)
+            return True
+        self._futures[key] = task.future
+        task.future.add_done_callback(lambda settled: self._forget(key, settled))
+        return False
+
+    def _forget(self, key: Hashable, settled: Future) -> None:
+        if self._futures.get(key) is settled:
+            del self._futures[key]
+
+
+def _follow(first: Future, duplicate: Future) -> None:
+    duplicate.leader = first
+
+    def settle(settled: Future) -> None:
+        assert settled.outcome is not None
+        duplicate.settle(settled.outcome)
+
+    first.add_done_callback(settle)
+
+
+def _key(task: Task) -> Hashable:
+    """Tool and arguments; a reference counts as the call that it names, however it was written."""
+    references = tuple((site.location, _parts(site)) for site in task.sites)
+    blanked = json.dumps(task.arguments, sort_keys=True, default=repr) if not references else _blank(task)
+    return task.tool.name, blanked, references
+
+
+def _blank(task: Task) -> str:
+    places = {site.location for site in task.sites}
+
+    def without(value: Any, location: tuple[str | int, ...]) -> Any:
+        if location in places:
+            return None
+        if isinstance(value, dict):
+            return {key: without(item, (*location, key)) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [without(item, (*location, index)) for index, item in enumerate(value)]
+        return value
+
+    return json.dumps(without(task.arguments, ()), sort_keys=True, default=repr)
+
+
+def _parts(site: Site) -> Hashable:
+    return tuple(
+        (part.future.leader.order, part.path) if isinstance(part, Reference) else part for part in site.parts
+    )
