@@ -17,7 +17,8 @@ from asyncfc.futures.call import Call, parse_arguments
 from asyncfc.futures.future import Future, wait_settled
 from asyncfc.futures.handle import THIS, HandleGrammar
 from asyncfc.futures.outcome import Failure, Outcome, Value, Withheld
-from asyncfc.futures.reference import scan
+from asyncfc.futures.reference import futures_of, scan
+from asyncfc.futures.retention import Retention
 from asyncfc.futures.table import FutureTable, unknown_handle
 from asyncfc.tool import Tool
 
@@ -55,6 +56,8 @@ class Core:
     same_message: SameMessage
     gated: bool
     """Irreversible calls wait until all earlier outcomes have been seen."""
+    retention: Retention | None
+    """None: all values are kept."""
     emit: Callable[..., object] | None
     registered: int = 0
     """Calls so far."""
@@ -132,6 +135,8 @@ class Message:
             self._core.scheduler.withdraw(task, reason)
             if self._core.emit is not None:
                 self._core.emit("withdrawn", task.order, reason=reason)
+        if self._core.retention is not None:
+            self._core.retention.see(self._futures)  # nobody will: they have no handles
 
     async def answers(self) -> list[Answer]:
         """One answer per call, in order, after holding them for at most the session's grace.
@@ -176,6 +181,8 @@ class Message:
             raise UnknownTool(f"there is no tool {call.tool!r}; the tools are {sorted(core.tools)}")
         arguments, sites = scan(parse_arguments(call), core.grammar, self._lookup)
         tool.check(arguments, call.id)
+        if core.retention is not None:
+            core.retention.enter(future, futures_of(sites))
         irreversible = tool.spec.level == "irreversible"
         task = Task(future, tool, arguments, sites, core.tenant, self._futures if irreversible else ())
         if core.in_flight.meets(task, core.scheduler.newest_conflict):

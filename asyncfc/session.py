@@ -39,6 +39,7 @@ from asyncfc.futures.call import Call
 from asyncfc.futures.future import Future, wait_settled
 from asyncfc.futures.handle import DEFAULT_GRAMMAR, HandleGrammar
 from asyncfc.futures.outcome import Cancelled
+from asyncfc.futures.retention import Retention
 from asyncfc.futures.table import FutureTable
 from asyncfc.message import Answer, Core, Message, SameMessage
 from asyncfc.runtime import Runtime
@@ -88,6 +89,9 @@ class Session:
         runtime: several sessions of one runtime share its order of effects, limits and executor.
         same_message: whether undeclared calls of one message run in their order or concurrently.
         duplicates: what becomes of a call that is in flight already, see `InFlight`.
+        max_retained_bytes: that the values of settled calls may take together. Beyond it the oldest that
+            the model has seen are dropped; a reference to one fails the call that makes it. None: all are
+            kept as long as the session.
         irreversible: an irreversible call runs only if the model has seen all outcomes of earlier messages
             (`"seen"`), and every earlier call of its message has succeeded (that alone: `"succeeded"`).
         grammar: how handles are written.
@@ -109,6 +113,7 @@ class Session:
         same_message: SameMessage = "ordered",
         duplicates: Duplicates = "allow",
         irreversible: Literal["seen", "succeeded"] = "seen",
+        max_retained_bytes: int | None = None,
         on_event: Listener | None = None,
         id: str | None = None,
         grammar: HandleGrammar = DEFAULT_GRAMMAR,
@@ -127,7 +132,8 @@ class Session:
         self._tenant = Tenant(emit)
         self._bell = _new_bell()
         self._table = FutureTable(grammar.tag_for(self.id), grammar)
-        self._outbox = Outbox(wording or Wording(), grammar, self._table.tag)
+        retention = None if max_retained_bytes is None else Retention(max_retained_bytes)
+        self._outbox = Outbox(wording or Wording(), grammar, self._table.tag, retention)
         made = toolbox(tools, effects or {})
         self._core = Core(
             tools=made,
@@ -140,6 +146,7 @@ class Session:
             grace=grace,
             same_message=same_message,
             gated=irreversible == "seen" and any(t.spec.level == "irreversible" for t in made.values()),
+            retention=retention,
             emit=emit,
         )
 

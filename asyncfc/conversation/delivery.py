@@ -19,6 +19,7 @@ from asyncfc.futures.call import Call
 from asyncfc.futures.future import Future
 from asyncfc.futures.handle import HandleGrammar
 from asyncfc.futures.outcome import Outcome
+from asyncfc.futures.retention import Retention
 
 MAX_ARGUMENT_CHARS = 120
 """A delivery recalls its call's arguments in short; the model has them in full further up."""
@@ -54,8 +55,11 @@ class Outbox:
     succeed, and `_showing` is what a request under way shows. `_notes` are posts not delivered yet.
     """
 
-    def __init__(self, wording: Wording, grammar: HandleGrammar, tag: str) -> None:
+    def __init__(
+        self, wording: Wording, grammar: HandleGrammar, tag: str, retention: Retention | None = None
+    ) -> None:
         self._wording = wording
+        self._retention = retention
         self._escape = partial(grammar.escape, tag=tag)
         self._unseen: dict[int, Future] = {}
         self._owed: dict[int, tuple[Call, Future]] = {}
@@ -148,6 +152,8 @@ class Outbox:
         for order, future in told.items():
             future.seen = True
             self._unseen.pop(order, None)
+        if self._retention is not None:
+            self._retention.see(told.values())
 
     def _fall_due(self, call: Call, future: Future) -> None:
         if future.order in self._owed:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from asyncfc.errors import BadReference, UnknownHandle, UnresolvedPath, UpstreamFailed
+from asyncfc.errors import BadReference, UnknownHandle, UnresolvedPath, UpstreamFailed, ValueDropped
 from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value
 from asyncfc.futures.plain import safe_text
 
 MAX_ERROR_CHARS = 2000
 """An error text goes into a prompt: it is bounded, and holds no traceback."""
 
-_NAMING = (BadReference, UnknownHandle, UnresolvedPath, UpstreamFailed)
+_NAMING = (BadReference, UnknownHandle, UnresolvedPath, UpstreamFailed, ValueDropped)
 """Errors of our own that name handles on purpose."""
 
 
@@ -45,9 +45,12 @@ class Wording:
             handle: its handle.
             escape: makes handle-shaped text inert; applied to all that may come from tools (DESIGN H2).
         """
+        if isinstance(outcome, Value):
+            try:
+                return escape(outcome.stored.text())
+            except ValueDropped as dropped:
+                outcome = Failure(dropped)
         match outcome:
-            case Value(stored):
-                return escape(stored.text())
             case Failure(error):
                 message = safe_text(error, MAX_ERROR_CHARS)
                 if not isinstance(error, _NAMING):

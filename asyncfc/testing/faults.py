@@ -96,8 +96,9 @@ def unbound_covers() -> Iterator[None]:
     """A claim that may still narrow replaces older entries of the index (S2)."""
 
     def covering(original: Any) -> Any:
-        def add(self: ClaimIndex, order: int, claim: Claim, *, late: bool = False) -> dict[int, Conflict]:
-            found: dict[int, Conflict] = original(self, order, claim)
+        def add(self: ClaimIndex, order: int, claim: Claim, **options: Any) -> dict[int, Conflict]:
+            late = options.pop("late", False)
+            found: dict[int, Conflict] = original(self, order, claim, **options)
             if late:
                 self._unbound.add(order)
             return found
@@ -201,12 +202,11 @@ def inserted_text_scanned_again() -> Iterator[None]:
     lookups: dict[int, Any] = {}
 
     def noting(original: Any) -> Any:
-        def task(self: Message, call: Any, future: Future, *rest: Any) -> Task:
+        def register(self: Message, call: Any, future: Future) -> None:
             lookups[future.order] = self._lookup
-            made: Task = original(self, call, future, *rest)
-            return made
+            original(self, call, future)
 
-        return task
+        return register
 
     def again(original: Any) -> Any:
         def final_arguments(self: Task) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def inserted_text_scanned_again() -> Iterator[None]:
         return final_arguments
 
     with ExitStack() as stack:
-        stack.enter_context(planted(Message, "_task", noting))
+        stack.enter_context(planted(Message, "_register", noting))
         stack.enter_context(planted(Task, "final_arguments", again))
         yield
 
@@ -257,9 +257,9 @@ def run_twice() -> Any:
     """The work of a call is done two times."""
 
     def make(original: Any) -> Any:
-        async def finish(self: LocalExecutor, begin: Any, **options: Any) -> Result:
-            await original(self, begin, **options)
-            result: Result = await original(self, begin, **options)
+        async def finish(self: LocalExecutor, *args: Any, **options: Any) -> Result:
+            await original(self, *args, **options)
+            result: Result = await original(self, *args, **options)
             return result
 
         return finish

@@ -15,7 +15,7 @@ from asyncfc.errors import DeclarationError
 
 WRITTEN = (
     '{"reads": [], "writes": [], "pure": false, "level": null, "idempotent": false, "thread": null, '
-    '"timeout": null}'
+    '"timeout": null, "abandon_after": null, "on_abandon": "quarantine"}'
 )
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "a", "read", "pure"])
 
@@ -35,7 +35,11 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_f
         ({"idempotent": 1}, "field 'idempotent': .* boolean, got 1"),
         ({"reads": {"a": 1}}, "field 'reads': Input should be a label or a list of labels"),
         ({"writes": 7}, "field 'writes': Input should be a label or a list of labels, got 7"),
-        ({"writes": ["a", 7]}, "field 'writes.1': .* string, got 7"),
+        (
+            {"writes": ["a", 7, len]},
+            "field 'writes.1': Input should be a label or a function that returns labels, got 7",
+        ),
+        ({"level": len}, "field 'level': .*, got <built-in function len>"),
         ({1: 2}, "field '1'"),
         ("write", "effects are 'pure', 'read' or a mapping such as .*, got 'write'"),
         (None, "effects are 'pure', 'read' or a mapping such as .*, got None"),
@@ -45,6 +49,12 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_f
 def test_refuses_naming_the_tool_the_field_and_what_was_expected(raw: Any, message: str) -> None:
     with pytest.raises(DeclarationError, match=f"^tool 'save': {message}"):
         parse_declaration(raw, tool="save")
+
+
+def test_refuses_naming_the_place_where_it_is_written_if_that_is_not_the_tool() -> None:
+    for raw in ("write", {"level": "wirte"}):
+        with pytest.raises(DeclarationError, match=r"^effects\.toml: .*'wri?"):
+            parse_declaration(raw, tool="save", place="effects.toml")
 
 
 def test_names_every_problem_at_once() -> None:
@@ -80,6 +90,16 @@ def test_toml_json_and_python_say_the_same() -> None:
     from_python = {"reads": ("db.users",), "writes": {"fs:/{path}"}, "timeout": 5}
     declarations = [parse_declaration(raw, tool="t") for raw in (from_toml, from_json, from_python)]
     assert declarations == [Declaration(reads=("db.users",), writes=("fs:/{path}",), timeout=5.0)] * 3
+
+
+def test_a_label_may_be_a_function_alone_or_among_others() -> None:
+    def touched(path: str) -> str:
+        return f"db.{path}"
+
+    for raw in (touched, [touched], (touched,), {touched}):
+        assert parse_declaration({"reads": raw}, tool="t").reads == (touched,)
+    spec = parse_declaration({"reads": ["log", touched], "writes": touched}, tool="t").spec("t", ["path"])
+    assert spec.bind({"path": "a"}) == Claim.make([("log",)], [("db", "a")])
 
 
 def test_a_set_of_labels_has_one_order() -> None:

@@ -28,6 +28,15 @@ CLAIMS = st.builds(Claim.make, LABELS, LABELS)
 TEMPLATES = st.lists(
     st.sampled_from(["a", "a.x", "b.{p}", "a.{q}", "{p}", "c.{p}.{q}", "fs:/s/{p}"]), max_size=3
 )
+FUNCTIONS: list[Any] = [
+    lambda: "a",
+    lambda p: f"b.{p}",
+    lambda q=None: [] if q is None else ["a", f"fs:/s/{q}"],
+    lambda p, q: "*" if p == q else "c",
+    lambda **arguments: [f"b.{key}" for key in arguments],
+    lambda q: f"fs:/{q}" + 1,  # raises
+    lambda **_: "a.*",  # no label
+]
 
 
 def claims_of_at_most(reads: int, writes: int) -> list[Claim]:
@@ -160,12 +169,21 @@ class TestDeclare:
             EffectSpec.declare("t", pure=True, level="irreversible")
 
     def test_refuses_a_read_that_writes(self) -> None:
-        with pytest.raises(DeclarationError, match=r"tool 't': level 'read' but writes db.users"):
-            EffectSpec.declare("t", writes=["db.users"], level="read")
+        with pytest.raises(DeclarationError, match=r"tool 't': level 'read' but writes db.users, max; drop"):
+            EffectSpec.declare("t", writes=["db.users", max], level="read")
 
-    def test_names_the_tool_the_label_and_the_hole(self) -> None:
-        with pytest.raises(DeclarationError, match=r"tool 'save'.*'fs:/\{pth\}'.*'pth'.*'path'"):
-            EffectSpec.declare("save", writes=["fs:/{pth}"], parameters=["path"])
+    def test_names_the_tool_the_field_the_label_and_the_hole(self) -> None:
+        with pytest.raises(
+            DeclarationError, match=r"tool 'save': field 'writes'.*'fs:/\{pth\}'.*'pth'.*'path'"
+        ):
+            EffectSpec.declare("save", reads=["db"], writes=["fs:/{pth}"], parameters=["path"])
+
+    def test_names_the_label_function_and_the_argument_that_it_cannot_get(self) -> None:
+        def touched(pth: str) -> str:
+            return pth
+
+        with pytest.raises(DeclarationError, match=r"tool 'save': field 'reads': .*touched.*'pth'.*'path'"):
+            EffectSpec.declare("save", reads=[touched], parameters=["path"])
 
     def test_a_tool_that_says_nothing_is_a_barrier(self) -> None:
         spec = EffectSpec.declare("t")
@@ -205,9 +223,36 @@ class TestDeclare:
         assert not spec.is_late({"other"})
         assert not spec.is_late(())
 
+    def test_needs_the_arguments_that_its_label_functions_name(self) -> None:
+        spec = EffectSpec.declare("t", reads=[lambda q: q, "db.{p}"], parameters=["n", "p", "q"])
+        assert spec.parameters == {"p", "q"}
+        assert spec.needs(["q", "n", "p"]) == ["q", "p"]
+        assert not spec.is_late({"n"})
+
+    def test_a_label_function_with_two_stars_needs_all_parameters(self) -> None:
+        spec = EffectSpec.declare("t", reads=[lambda **all_: list(all_)], parameters=["n", "p"])
+        assert spec.parameters == {"n", "p"}
+        assert spec.needs(["p", "n"]) == ["p", "n"]
+
+    def test_or_any_argument_at_all_where_the_tool_takes_any(self) -> None:
+        spec = EffectSpec.declare("t", reads=["db"], writes=[lambda p, **others: [p, *others]])
+        assert spec.parameters == {"p"}
+        assert spec.needs(["x", "p"]) == ["x", "p"]
+        assert spec.is_late({"x"})
+        assert not spec.is_late(())
+
+    @pytest.mark.parametrize(("reads", "writes", "level"), [(1, 0, "read"), (0, 1, "write"), (1, 1, "write")])
+    def test_a_label_function_that_may_write_makes_a_write(self, reads: int, writes: int, level: str) -> None:
+        def nothing() -> list[str]:
+            return []
+
+        spec = EffectSpec.declare("t", reads=[nothing] * reads, writes=[nothing] * writes)
+        assert (spec.level, spec.declared, spec.pure) == (level, True, False)
+        assert spec.bind({}) == NO_CLAIM
+
     def test_hands_resolve_to_its_paths(self) -> None:
-        spec = EffectSpec.declare("t", reads=["fs:/A"], writes=["fs:{p}"], resolve=str.lower)
-        assert spec.bind({"p": "B"}) == Claim.make([("fs", "a")], [("fs", "b")])
+        spec = EffectSpec.declare("t", reads=["fs:/A", lambda: "fs:/C"], writes=["fs:{p}"], resolve=str.lower)
+        assert spec.bind({"p": "B"}) == Claim.make([("fs", "a"), ("fs", "c")], [("fs", "b")])
 
 
 class TestBind:
@@ -233,6 +278,31 @@ class TestBind:
         for unresolved in ({"p"}, {"q"}, {"p", "q"}):
             assert covers(spec.bind(arguments, unresolved), spec.bind(arguments))
 
+    def test_asks_label_functions_for_reads_and_writes_apart(self) -> None:
+        spec = EffectSpec.declare(
+            "copy", reads=[lambda source: f"fs:{source}"], writes=[lambda target: f"fs:{target}"]
+        )
+        known = {"source": "a", "target": "b"}
+        assert spec.bind(known) == Claim.make([("fs", "a")], [("fs", "b")])
+        assert spec.bind(known, {"source"}) == Claim.make([()], [("fs", "b")])
+        assert spec.bind(known, (), {"target"}) == EVERYTHING
+
+    @given(
+        st.lists(st.sampled_from(FUNCTIONS), max_size=2),
+        st.lists(st.sampled_from(FUNCTIONS), max_size=2),
+        TEMPLATES,
+        st.dictionaries(st.sampled_from("pq"), st.sampled_from(["x", 1, None, ["x", "y"]])),
+    )
+    def test_an_unbound_claim_covers_what_label_functions_bind_it_to(
+        self, reads: list[Any], writes: list[Any], templates: list[str], arguments: dict[str, Any]
+    ) -> None:
+        spec = EffectSpec.declare("t", reads=[*reads, *templates], writes=writes)
+        for unknown in ({"p"}, {"q"}, {"p", "q"}):
+            assert covers(spec.bind(arguments, unknown), spec.bind(arguments))
+            assert covers(spec.bind(arguments, (), unknown), spec.bind(arguments))
+            known = {name: value for name, value in arguments.items() if name not in unknown}
+            assert covers(spec.bind(known, unknown), spec.bind(arguments))
+
     @pytest.mark.parametrize("escape", ["/etc/x", "../etc/x"])
     def test_an_unbound_claim_does_not_cover_an_escape(self, escape: str) -> None:
         spec = EffectSpec.declare("t", writes=["fs:/srv/{path}"])
@@ -242,6 +312,7 @@ class TestBind:
 
 def test_importing_effects_loads_neither_pydantic_nor_asyncio() -> None:
     code = (
-        "import sys, asyncfc.depgraph.effects\nprint({'pydantic', 'asyncio', 'networkx'} & set(sys.modules))"
+        "import sys, asyncfc.depgraph.effects, asyncfc.depgraph.assignment\n"
+        "print({'pydantic', 'asyncio', 'networkx'} & set(sys.modules))"
     )
     assert run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "set()\n"
