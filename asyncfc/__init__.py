@@ -23,9 +23,11 @@ if TYPE_CHECKING:
         EffectEscape,
         InternalError,
         NotSettled,
+        NotTransferable,
         ProjectionError,
         RootCause,
         SessionClosed,
+        ToolFailed,
         ToolTimeout,
         TranscriptError,
         UnknownHandle,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
         UnresolvedPath,
         UpstreamFailed,
         ValueDropped,
+        WorkerLost,
     )
     from asyncfc.futures.call import Call
     from asyncfc.futures.future import Future
@@ -65,11 +68,13 @@ __all__ = [
     "InternalError",
     "Message",
     "NotSettled",
+    "NotTransferable",
     "ProjectionError",
     "RootCause",
     "Session",
     "SessionClosed",
     "Tool",
+    "ToolFailed",
     "ToolTimeout",
     "TranscriptError",
     "UnknownHandle",
@@ -79,6 +84,7 @@ __all__ = [
     "Value",
     "ValueDropped",
     "Withheld",
+    "WorkerLost",
     "__version__",
     "tool",
 ]

@@ -26,7 +26,16 @@ from asyncfc.futures.call import Call
 from asyncfc.futures.future import Future
 from asyncfc.futures.outcome import Outcome
 from asyncfc.futures.store import MemoryStore
-from asyncfc.session import Answer, Awaited, Delivery, Finished, Message, Note, Session
+from asyncfc.session import (
+    FINISH_TIMEOUT,
+    Answer,
+    Awaited,
+    Delivery,
+    Finished,
+    Message,
+    Note,
+    Session,
+)
 from asyncfc.tool import Tool
 
 _T = TypeVar("_T")
@@ -67,9 +76,9 @@ class BlockingSession:
     ) -> None:
         self.close()
 
-    def submit(self, calls: Iterable[Call]) -> list[Answer]:
+    def submit(self, calls: Iterable[Call], *, message_id: str | None = None) -> list[Answer]:
         """See `Session.submit`."""
-        return self._wait(partial(self._session.submit, list(calls)))
+        return self._wait(partial(self._session.submit, list(calls), message_id=message_id))
 
     def message(self) -> BlockingMessage:
         """See `Session.message`."""
@@ -102,11 +111,19 @@ class BlockingSession:
             raise
         self._do(block.__exit__, None, None, None)
 
+    def post(self, text: str, source: str) -> None:
+        """See `Session.post`."""
+        self._do(self._session.post, text, source)
+
     def cancel(self, which: Future | str) -> bool:
         """See `Session.cancel`."""
         return self._do(self._session.cancel, which)
 
-    def finish(self, timeout: float | None = None) -> Finished:
+    def release(self, which: Future | str) -> bool:
+        """See `Session.release`."""
+        return self._do(self._session.release, which)
+
+    def finish(self, timeout: float | None = FINISH_TIMEOUT) -> Finished:
         """See `Session.finish`."""
         return self._wait(partial(self._session.finish, timeout))
 

@@ -39,7 +39,10 @@ class InFlight:
         """
         if self._policy == "allow":
             return False
-        key = _key(task)
+        try:
+            key = _key(task)
+        except Exception:  # objects and keys that only a program can pass, and that JSON does not have
+            return False
         first = self._futures.get(key)
         if first is not None and self._policy == "reject":
             raise DuplicateCall(

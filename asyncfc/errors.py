@@ -126,3 +126,15 @@ class UpstreamFailed(CallError):
     def __init__(self, message: str, root: RootCause) -> None:
         super().__init__(message)
         self.root = root
+
+
+class WorkerLost(CallError):
+    """The process that was to run a call died; the message says whether the call may have run."""
+
+
+class ToolFailed(CallError):
+    """A tool raised an exception in another process that cannot be pickled; the message names it."""
+
+
+class NotTransferable(CallError):
+    """The function, an argument or the result of a call cannot cross between processes."""

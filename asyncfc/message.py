@@ -13,7 +13,7 @@ from asyncfc.duplicates import InFlight
 from asyncfc.errors import CallError, TranscriptError, UnknownTool
 from asyncfc.execution.scheduler import Scheduler
 from asyncfc.execution.task import Task, Tenant
-from asyncfc.futures.call import Call, parse_arguments
+from asyncfc.futures.call import Call, parse_arguments, short_name
 from asyncfc.futures.future import Future, wait_settled
 from asyncfc.futures.handle import THIS, HandleGrammar
 from asyncfc.futures.outcome import Failure, Outcome, Value, Withheld
@@ -178,7 +178,8 @@ class Message:
         core = self._core
         tool = core.tools.get(call.tool)
         if tool is None:
-            raise UnknownTool(f"there is no tool {call.tool!r}; the tools are {sorted(core.tools)}")
+            name = short_name(call.tool)
+            raise UnknownTool(f"there is no tool {name!r}; the tools are {sorted(core.tools)}")
         arguments, sites = scan(parse_arguments(call), core.grammar, self._lookup)
         tool.check(arguments, call.id)
         if core.retention is not None:

@@ -19,12 +19,19 @@ class Runtime:
 
     Args:
         limits: how many calls of all sessions may work at the same time; see `Limits`.
+        rates: how many of them may start within a time: `"5/s"`, `"100/min"`, `"2/10s"`, by the same keys.
         executor: where work runs; default: the loop and threads of this process.
     """
 
-    def __init__(self, *, limits: Mapping[str, int] | None = None, executor: Executor | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        limits: Mapping[str, int] | None = None,
+        rates: Mapping[str, str] | None = None,
+        executor: Executor | None = None,
+    ) -> None:
         self._executor = executor or LocalExecutor(MemoryStore())
-        self.scheduler = Scheduler(self._executor, Limits(limits))
+        self.scheduler = Scheduler(self._executor, Limits(limits), rates)
 
     def close(self) -> None:
         """Give up threads and processes as soon as they are idle."""

@@ -31,6 +31,7 @@ from typing import Any, Literal, Self
 
 from asyncfc.conversation.delivery import Delivery, Note, Outbox
 from asyncfc.conversation.wording import Wording
+from asyncfc.depgraph.assignment import Declarations
 from asyncfc.duplicates import Duplicates, InFlight
 from asyncfc.errors import DeclarationError, SessionClosed
 from asyncfc.execution.executors import Executor
@@ -78,11 +79,12 @@ class Session:
 
     Args:
         tools: functions or `Tool`s; a mapping gives the names.
-        effects: declarations by tool name, for tools that one does not own (DESIGN §4); they replace
-            what the tool itself declares.
+        effects: declarations by tool name or pattern (`"github_*"`), for tools that one does not own
+            (DESIGN §4), or the path of a TOML file that has them; they replace what the tool itself declares.
         grace: seconds for which the answers of a message are held, so that values rather than handles go
             out. 0 answers at once.
         limits: how many calls may work at the same time: `{"*": 64, "tool:search": 4, "db": 2}`.
+        rates: how many calls may start within a time: `{"tool:search": "5/s"}`; same keys as `limits`.
         executor: where work runs; default: this loop and threads of this process.
         on_event: called with each `Event`. One that raises is logged and dropped.
         id: handles are derived from it, so the same id and calls give the same text. Default: random.
@@ -105,9 +107,10 @@ class Session:
         self,
         tools: Iterable[Tool | Callable[..., Any]] | Mapping[str, Tool | Callable[..., Any]],
         *,
-        effects: Mapping[str, Mapping[str, Any] | str] | None = None,
+        effects: Declarations | None = None,
         grace: float = 0,
         limits: Mapping[str, int] | None = None,
+        rates: Mapping[str, str] | None = None,
         executor: Executor | None = None,
         runtime: Runtime | None = None,
         same_message: SameMessage = "ordered",
@@ -124,9 +127,9 @@ class Session:
         self._closed = False
         self._messages: dict[str, Message] = {}
         emit = None if on_event is None else self._emit
-        if runtime is not None and (limits is not None or executor is not None):
-            raise DeclarationError("limits and executor belong to the runtime; pass them to Runtime")
-        self._runtime = runtime or Runtime(limits=limits, executor=executor)
+        if runtime is not None and any(setting is not None for setting in (limits, rates, executor)):
+            raise DeclarationError("limits, rates and executor belong to the runtime; pass them to Runtime")
+        self._runtime = runtime or Runtime(limits=limits, rates=rates, executor=executor)
         self._owns_runtime = runtime is None
         self._scheduler = self._runtime.scheduler
         self._tenant = Tenant(emit)

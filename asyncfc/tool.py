@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeAlias, get_args, get_type_hints, overload
 from asyncfc.depgraph.assignment import Declarations, assign
 from asyncfc.depgraph.effects import UNDECLARED, EffectSpec, LabelsOf
 from asyncfc.errors import BadArguments, DeclarationError
+from asyncfc.futures.call import short_name
 
 Thread: TypeAlias = Literal["worker", "pool", "caller"]
 _KEYWORDS = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -96,10 +97,11 @@ class Tool:
         if given >= self.required and (self.takes_any or given <= self.parameters.keys()):
             return
         missing = sorted(self.required - given)
-        unknown = sorted(given - self.parameters.keys(), key=str) if not self.takes_any else []
+        unknown = sorted(map(short_name, given - self.parameters.keys())) if not self.takes_any else []
         faults = [f"missing {missing}"] * bool(missing) + [f"unknown {unknown}"] * bool(unknown)
         raise BadArguments(
-            f"{self.name} ({call_id}): {' and '.join(faults)}; its parameters are {list(self.parameters)}"
+            f"{self.name} ({short_name(call_id)}): {' and '.join(faults)}; "
+            f"its parameters are {list(self.parameters)}"
         )
 
     def invoke(self, arguments: dict[str, Any]) -> Any:

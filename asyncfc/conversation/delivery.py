@@ -19,6 +19,7 @@ from asyncfc.futures.call import Call
 from asyncfc.futures.future import Future
 from asyncfc.futures.handle import HandleGrammar
 from asyncfc.futures.outcome import Outcome
+from asyncfc.futures.plain import encodable, safe_text, shorten
 from asyncfc.futures.retention import Retention
 
 MAX_ARGUMENT_CHARS = 120
@@ -51,8 +52,9 @@ class Outbox:
     """The outcomes of one conversation between their call and being seen.
 
     State, by order: `_unseen` has every call emitted and not seen; `_owed` those answered with a handle
-    and not told since; `_due` those of them that have settled. `_told` waits for the next request to
-    succeed, and `_showing` is what a request under way shows. `_notes` are posts not delivered yet.
+    and not told since, each with its arguments in short; `_due` those of them that have settled. `_told`
+    waits for the next request to succeed, and `_showing` is what a request under way shows. `_notes` are
+    posts not delivered yet.
     """
 
     def __init__(
@@ -62,8 +64,8 @@ class Outbox:
         self._retention = retention
         self._escape = partial(grammar.escape, tag=tag)
         self._unseen: dict[int, Future] = {}
-        self._owed: dict[int, tuple[Call, Future]] = {}
-        self._due: dict[int, tuple[Call, Future]] = {}
+        self._owed: dict[int, tuple[Future, str]] = {}
+        self._due: dict[int, tuple[Future, str]] = {}
         self._told: dict[int, Future] = {}
         self._showing: set[int] = set()
         self._notes: deque[Note] = deque()
@@ -71,7 +73,7 @@ class Outbox:
     @property
     def owed(self) -> list[Future]:
         """The futures that the model has a handle for and no outcome yet, oldest first."""
-        return [future for _, future in self._owed.values()]
+        return [self._owed[order][0] for order in sorted(self._owed)]
 
     def unseen(self) -> list[Future]:
         """The emitted calls whose outcome is not in what the model has been shown, oldest first."""
@@ -83,8 +85,8 @@ class Outbox:
 
     def owe(self, call: Call, future: Future) -> str:
         """Answer with the handle; return the text. The outcome is due when it settles."""
-        self._owed[future.order] = call, future
-        future.add_done_callback(partial(self._fall_due, call))
+        self._owed[future.order] = future, _in_short(call)
+        future.add_done_callback(self._fall_due)
         return self._wording.placeholder.format(handle=future.handle)
 
     def answer(self, future: Future) -> str:
@@ -99,15 +101,15 @@ class Outbox:
 
     def tell(self, future: Future) -> Delivery:
         """Hand a settled outcome over; it is no longer owed."""
-        call, _ = self._owed.pop(future.order, (None, None))
+        _, arguments = self._owed.pop(future.order, (future, None))
         self._due.pop(future.order, None)
         self._told[future.order] = future
         assert future.outcome is not None
         handle = future.handle or future.call_id
         text = self._text(future)
-        if call is not None:
+        if arguments is not None:
             text = self._wording.delivery.format(
-                handle=handle, tool=future.tool, arguments=_in_short(call), text=text
+                handle=handle, tool=future.tool, arguments=arguments, text=text
             )
         return Delivery(future.call_id, future.tool, handle, text, future.outcome, future)
 
@@ -129,22 +131,21 @@ class Outbox:
 
     @contextmanager
     def sampling(self) -> Iterator[list[Delivery | Note]]:
-        """What to put into the next request; what it tells is seen if the request succeeds.
+        """What to put into the next request, oldest call first; seen if the request succeeds.
 
         If the block raises, nothing has been seen, and what was to be delivered is due again.
         """
-        due = list(self._due.values())
-        deliveries = [self.tell(future) for _, future in due]
+        due = dict(sorted(self._due.items()))
+        deliveries = [self.tell(future) for future, _ in due.values()]
         notes = self.take_notes()
         told, self._told = self._told, {}
         self._showing = set(told)
         try:
             yield [*deliveries, *notes]
         except BaseException:
-            for call, future in due:
-                self._owed[future.order] = self._due[future.order] = call, future
-                del told[future.order]
-            self._told = {**told, **self._told}
+            self._owed.update(due)
+            self._due.update(due)
+            self._told = {**{order: told[order] for order in told.keys() - due}, **self._told}
             self._notes.extendleft(reversed(notes))
             raise
         finally:
@@ -155,18 +156,24 @@ class Outbox:
         if self._retention is not None:
             self._retention.see(told.values())
 
-    def _fall_due(self, call: Call, future: Future) -> None:
+    def _fall_due(self, future: Future) -> None:
         if future.order in self._owed:
-            self._due[future.order] = call, future
+            self._due[future.order] = self._owed[future.order]
 
     def _text(self, future: Future) -> str:
         assert future.outcome is not None
         handle = future.handle or future.call_id
-        return self._wording.outcome(future.outcome, tool=future.tool, handle=handle, escape=self._escape)
+        text = self._wording.outcome(future.outcome, tool=future.tool, handle=handle, escape=self._escape)
+        return encodable(text)
 
 
 def _in_short(call: Call) -> str:
+    """The arguments in short, whatever a program has put into them."""
     text = call.arguments
     if not isinstance(text, str):
-        text = json.dumps(dict(text), default=str)
-    return text if len(text) <= MAX_ARGUMENT_CHARS else text[:MAX_ARGUMENT_CHARS] + "..."
+        other = partial(safe_text, max_chars=MAX_ARGUMENT_CHARS)
+        try:
+            text = json.dumps(dict(text or {}), ensure_ascii=False, default=other)
+        except Exception:  # keys that JSON does not have, or an object whose own code raised
+            text = other(text)
+    return encodable(shorten(text, MAX_ARGUMENT_CHARS))

@@ -8,7 +8,7 @@ starvation; each queue is served in emission order (P15).
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +45,29 @@ class _Slots:
     waiting: list[tuple[int, Ticket]] = field(default_factory=list)
 
 
+class Keys:
+    """Which limits count for a call: `"*"`, `"tool:NAME"`, or a label that one of its labels overlaps.
+
+    Raises:
+        DeclarationError: a key is no label.
+    """
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._keys = frozenset(keys)
+        self._labels: dict[str, Label] = {
+            key: parse_label(key) for key in keys if key != GLOBAL and not key.startswith(TOOL)
+        }
+
+    def of(self, tool: str, claim: Claim) -> tuple[str, ...]:
+        """The keys that count for a call of this tool with this claim, in the fixed order."""
+        if not self._keys:
+            return ()
+        labels = (*claim.reads, *claim.writes)
+        keys = [key for key, limit in self._labels.items() if any(overlaps(limit, label) for label in labels)]
+        keys += [key for key in (TOOL + tool, GLOBAL) if key in self._keys]
+        return tuple(keys)
+
+
 class Limits:
     """Counts slots; starts nothing.
 
@@ -61,18 +84,11 @@ class Limits:
             if type(size) is not int or size < 1:
                 raise DeclarationError(f"limit {key!r}: {size!r} is not a whole number of at least 1")
         self._slots = {key: _Slots(size) for key, size in (limits or {}).items()}
-        self._labels: dict[str, Label] = {
-            key: parse_label(key) for key in self._slots if key != GLOBAL and not key.startswith(TOOL)
-        }
+        self._keys = Keys(self._slots)
 
     def keys(self, tool: str, claim: Claim) -> tuple[str, ...]:
         """The limits that a call of this tool with this claim counts against, in the fixed order."""
-        if not self._slots:
-            return ()
-        labels = (*claim.reads, *claim.writes)
-        keys = [key for key, limit in self._labels.items() if any(overlaps(limit, label) for label in labels)]
-        keys += [key for key in (TOOL + tool, GLOBAL) if key in self._slots]
-        return tuple(keys)
+        return self._keys.of(tool, claim)
 
     def enter(self, ticket: Ticket) -> bool:
         """Take the slots that are free; return whether the ticket has all. If not, it waits."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -21,8 +21,9 @@ from asyncfc.depgraph.resource import show_label
 from asyncfc.errors import CallError, EffectEscape, ToolAbandoned, ToolTimeout, UnknownHandle
 from asyncfc.execution.executors import Executor, Result, Work, collect
 from asyncfc.execution.family import Working, adopt, outside_parent, would_deadlock
-from asyncfc.execution.limits import Limits, Ticket
+from asyncfc.execution.limits import Keys, Limits, Ticket
 from asyncfc.execution.quarantine import Quarantine
+from asyncfc.execution.rates import Rates
 from asyncfc.execution.task import Task
 from asyncfc.futures.future import CALLER, Future
 from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value
@@ -37,11 +38,14 @@ class Scheduler:
     Args:
         executor: where work runs.
         limits: how much may run at once.
+        rates: how many calls may start within a time.
     """
 
-    def __init__(self, executor: Executor, limits: Limits) -> None:
+    def __init__(self, executor: Executor, limits: Limits, rates: Mapping[str, str] | None = None) -> None:
         self._executor = executor
         self._limits = limits
+        self._rates = Rates(rates or {})
+        self._rate_keys = Keys(rates or {})
         self._graph = DependencyGraph()
         self._index = ClaimIndex()
         self._quarantine = Quarantine()
@@ -146,8 +150,33 @@ class Scheduler:
                 if task.paused is not None:
                     if not task.paused.done():
                         task.paused.set_result(None)
-                elif not task.future.settled and self._admit(task):
+                elif not task.future.settled and not self._is_rated(task) and self._admit(task):
                     ready += self._start(task)
+
+    def _is_rated(self, task: Task) -> bool:
+        """Whether rates decide when it starts: then it waits at their gates."""
+        assert task.claim is not None
+        keys = self._rate_keys.of(task.tool.name, task.claim)
+        if keys:
+            if task.tenant.emit is not None:
+                task.tenant.emit("queued", task.order, rates=keys)
+            start = self._rates.start(
+                keys, partial(self._slots, task), lambda: self._launch(self._start(task))
+            )
+            task.gate = asyncio.get_running_loop().create_task(start)
+        return bool(keys)
+
+    async def _slots(self, task: Task) -> None:
+        if not self._admit(task):
+            await self._served(task)
+
+    async def _served(self, task: Task) -> None:
+        """Wait until the limits have given a queued call its slots."""
+        task.paused = asyncio.get_running_loop().create_future()
+        try:
+            await task.paused
+        finally:
+            task.paused = None
 
     def _admit(self, task: Task) -> bool:
         """Whether the limits let it start now. If not, it comes back when its slots are free."""
@@ -327,6 +356,8 @@ class Scheduler:
         task.stopped = True
         if task.timer is not None:
             task.timer.cancel()
+        if task.gate is not None:
+            task.gate.cancel()
         ready = []
         if task.ticket is not None:
             ready = [ticket.task for ticket in self._limits.leave(task.ticket)]
@@ -386,13 +417,8 @@ class Scheduler:
 
     async def resume(self, task: Task) -> None:
         """The work of a call goes on: it takes its slots again, in turn with others."""
-        if task.ticket is None or task.stopped or self._limits.enter(task.ticket):
-            return
-        task.paused = asyncio.get_running_loop().create_future()
-        try:
-            await task.paused
-        finally:
-            task.paused = None
+        if task.ticket is not None and not task.stopped and not self._limits.enter(task.ticket):
+            await self._served(task)
 
 
 def _by_order(task: Task) -> int:

@@ -12,6 +12,7 @@ from asyncfc.depgraph.effects import Claim
 from asyncfc.errors import CallError, RootCause, UpstreamFailed
 from asyncfc.execution.executors import Running
 from asyncfc.execution.limits import Ticket
+from asyncfc.futures.call import short_name
 from asyncfc.futures.future import Future
 from asyncfc.futures.outcome import Failure, Outcome, Value, Withheld
 from asyncfc.futures.reference import Site, futures_of, substitute
@@ -54,6 +55,7 @@ class Task:
     - `claim`: as registered, then as narrowed; `late`: the inputs that its labels still wait for.
     - `ticket`: the slots that it needs, once nothing orders it any more; `paused` while it has given them
       back to wait for a child.
+    - `gate`: waits for its turn under rate limits, then starts it.
     - `running`: its work, once started; `timer`: until its timeout, then until it counts as abandoned.
     - `parent`: the task that submitted it from inside its work; `children`: how many of its own are live,
       ordered among themselves by its `index`; `stopped`: its own work has ended, its children's may not have.
@@ -61,8 +63,8 @@ class Task:
     """
 
     __slots__ = (
-        "arguments", "certain", "children", "claim", "context", "doomed", "future", "gates", "grouped",
-        "inputs", "keep_own", "late", "own", "own_index", "parent", "paused", "running", "sites", "stopped",
+        "arguments", "certain", "children", "claim", "context", "doomed", "future", "gate", "gates",
+        "grouped", "inputs", "keep_own", "late", "own", "own_index", "parent", "paused", "running", "sites", "stopped",
         "tenant", "ticket", "timer", "tool",
     )  # fmt: skip
 
@@ -90,6 +92,7 @@ class Task:
         self.late: set[int] | None = None
         self.ticket: Ticket | None = None
         self.paused: asyncio.Future[None] | None = None
+        self.gate: asyncio.Task[None] | None = None
         self.running: Running | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.parent: Task | None = None
@@ -115,7 +118,7 @@ class Task:
     @property
     def name(self) -> str:
         """The call, for messages."""
-        return f"{self.tool.name} ({self.future.call_id})"
+        return f"{self.tool.name} ({short_name(self.future.call_id)})"
 
     def final_arguments(self) -> dict[str, Any]:
         """The arguments with every reference replaced by its value.
@@ -130,12 +133,12 @@ class Task:
     def bound_claim(self) -> tuple[Claim, set[int] | None]:
         """The claim as far as it can be told now, and the unsettled inputs that its labels wait for."""
         spec = self.tool.spec
-        if not spec.parameters:
+        if not spec.parameters and not spec.needs_all:
             return spec.bind({}), None
         known = dict(self.arguments)
         unresolved: set[str] = set()
         late: set[int] = set()
-        for name in {str(site.location[0]) for site in self.sites} & spec.parameters:
+        for name in spec.needs({str(site.location[0]) for site in self.sites}):
             sites = tuple(site for site in self.sites if site.location[0] == name)
             missing = [f for f in futures_of(sites) if not isinstance(f.outcome, Value)]
             late |= {f.leader.order for f in missing if f.outcome is None}

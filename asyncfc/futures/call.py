@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from asyncfc.errors import BadArguments
+from asyncfc.futures.plain import safe_text
 
 NEAR = 20
 """Characters of the faulty text that a message quotes on each side of the fault."""
 LONGEST_NAME = 80
-"""Characters of an id or a name that a message quotes: both are whatever the model wrote."""
+"""Characters of an id or a name that a message quotes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def _parse_text(text: str, call: Call) -> Any:
             f"are not valid JSON: {error.msg} at character {error.pos} (line {error.lineno}), near {near!r}",
         ) from None
     except _DuplicateKey as error:
-        raise _bad(call, f"hold the key {_short(str(error))!r} twice in one object") from None
+        raise _bad(call, f"hold the key {short_name(error)!r} twice in one object") from None
     except RecursionError:
         raise _bad(call, "are nested too deeply") from None
     except ValueError as error:  # an integer of more digits than Python converts
@@ -96,10 +97,11 @@ def _parse_text(text: str, call: Call) -> Any:
 
 def _bad(call: Call, fault: str) -> BadArguments:
     return BadArguments(
-        f"the arguments of call {_short(call.id)!r} to {_short(call.tool)!r} {fault}. "
+        f"the arguments of call {short_name(call.id)!r} to {short_name(call.tool)!r} {fault}. "
         'Expected one JSON object, such as {"name": "value"}; the call did not run'
     )
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"
+def short_name(name: object) -> str:
+    """Return an id or a name as a message quotes it: bounded, since both are whatever the model wrote."""
+    return safe_text(name, LONGEST_NAME)

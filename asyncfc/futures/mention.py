@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from asyncfc.errors import BadReference
+from asyncfc.errors import BadReference, UnknownHandle
 from asyncfc.futures.future import Future
 from asyncfc.futures.handle import HandleGrammar, Path, number_of, read_path
 
@@ -70,6 +70,7 @@ def _split_inside(text: str, grammar: HandleGrammar, lookup: Lookup) -> tuple[st
         elif grammar.stands_alone(text, start, end):
             reference = _bare(match, grammar, lookup)
         else:
+            _refuse_glued(match, grammar, lookup)
             continue
         literal.append(text[done:start])
         parts += filter(None, ("".join(literal), reference))
@@ -82,6 +83,21 @@ def _split_inside(text: str, grammar: HandleGrammar, lookup: Lookup) -> tuple[st
 
 def _named(match: re.Match[str], grammar: HandleGrammar, lookup: Lookup) -> Future:
     return lookup(match[3], number_of(match[4]), f"{grammar.sigil}{match[3]}{grammar.separator}{match[4]}")
+
+
+def _refuse_glued(match: re.Match[str], grammar: HandleGrammar, lookup: Lookup) -> None:
+    """Refuse a known handle that is part of a longer word: left as it is, it would reach the tool (P21)."""
+    try:
+        _named(match, grammar, lookup)
+    except UnknownHandle:
+        return  # names nothing here, so it is text
+    handle = match[0]
+    around = match.string[max(0, match.start() - 20) : match.end() + 20]
+    raise BadReference(
+        f"{handle} touches a letter, digit or _ in {around!r}: "
+        f"write {grammar.sigil}{{{handle[len(grammar.sigil) :]}}}, with braces; if plain text is meant, "
+        f"put one more {grammar.sigil} before it"
+    )
 
 
 def _braced(match: re.Match[str], grammar: HandleGrammar, lookup: Lookup) -> Reference:

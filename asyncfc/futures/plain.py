@@ -26,6 +26,15 @@ def copy_json(value: Any) -> Any:
     return value
 
 
+def encodable(text: str) -> str:
+    r"""Return the text with lone surrogates spelled out as `\udc80`: no request could be sent with them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
 def safe_text(value: Any, max_chars: int) -> str:
     """Return `str(value)`, cut to a length; whatever that raises, Ctrl-C apart, is named instead.
 

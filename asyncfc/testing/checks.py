@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import combinations
 
+from asyncfc.depgraph.effects import Claim, conflict
 from asyncfc.depgraph.resource import overlaps, parse_label
 from asyncfc.errors import UnresolvedPath
 from asyncfc.futures.outcome import Failure, Value
@@ -55,6 +57,20 @@ def run_once_or_never(program: Program, trial: Trial) -> None:
         stopped = isinstance(outcome, Failure) and isinstance(outcome.error, UnresolvedPath)
         expected = 0 if stopped or first_failed(step.arguments, trial.outcomes) is not None else 1
         assert starts[n] == expected, f"call {n} ran {starts[n]} times instead of {expected}: {outcome}"
+
+
+def conflicts_in_order(program: Program, trial: Trial) -> None:
+    """E1b, S37: conflicting calls never overlap and never swap, but for undeclared ones of one message."""
+    place = {(n, what): index for index, (_, n, what) in enumerate(trial.world.log)}
+    ran = sorted(n for n, what in place if what == "start")
+    message = [i for i, emitted in enumerate(program.messages) for _ in emitted.steps]
+    free = [(message[n], trial.tools[step.tool].spec.declared) for n, step in enumerate(program.steps)]
+    claims = {n: _claim(n, program, trial) for n in ran}
+    for older, newer in combinations(ran, 2):
+        together = free[older] == free[newer] == (message[older], False)
+        if not together and conflict(claims[older], claims[newer]) is not None:
+            in_order = place[older, "end"] < place[newer, "start"]
+            assert in_order, f"call {newer} started before call {older} had ended"
 
 
 def within_limits(program: Program, trial: Trial) -> None:
@@ -138,6 +154,11 @@ def _counts(n: int, key: str, program: Program, trial: Trial) -> bool:
     name = program.steps[n].tool
     if key == "*" or key.startswith("tool:"):
         return key in {"*", f"tool:{name}"}
-    (arguments,) = [e.data["arguments"] for e in trial.events if e.kind == "started" and e.call == n]
-    claim = trial.tools[name].spec.bind(arguments)
+    claim = _claim(n, program, trial)
     return any(overlaps(parse_label(key), label) for label in (*claim.reads, *claim.writes))
+
+
+def _claim(n: int, program: Program, trial: Trial) -> Claim:
+    """What call `n` claimed when it started."""
+    (arguments,) = [e.data["arguments"] for e in trial.events if e.kind == "started" and e.call == n]
+    return trial.tools[program.steps[n].tool].spec.bind(arguments)

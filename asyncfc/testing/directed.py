@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from asyncfc.testing.oracle import Ref, Step, Text
-from asyncfc.testing.programs import DELAYS, Program, messages_of
+from asyncfc.testing.programs import DELAYS, Emitted, Program, messages_of
 
 _WRITERS = st.sampled_from(["write", "append", "delete"])
 _LONG = st.integers(4, 8)
@@ -73,6 +73,24 @@ def late_and_lost(draw: st.DrawFn) -> Program:
         ),
     ]
     return draw(_decorated(steps, together=True))
+
+
+@st.composite
+def groups(draw: st.DrawFn) -> Program:
+    """S37: undeclared calls of one message, which may run concurrently, after an older call that still runs.
+
+    `W write(a) slow; [U1, U2] undeclared; R`: neither U may overlap with W, and R with neither U.
+    """
+    undeclared = st.sampled_from(["read_bare", "append_bare", "copy_bare"])
+    inner = [draw(undeclared), draw(st.sampled_from(["pick", "append_a", "read_bare"])), draw(undeclared)]
+    tools = [draw(_WRITERS), *draw(st.sampled_from([inner, inner[::2]])), draw(_WRITERS)]
+    steps = []
+    for n, tool in enumerate(tools):
+        path = "a" if tool.endswith("_a") else draw(st.sampled_from(["a", "b", "."]))
+        to = {"to": "b"} if tool.startswith("copy") else {}
+        steps.append(_step(tool, n=n, path=path, delay=draw(_LONG if n == 0 else DELAYS), **to))
+    cut = (steps[:1], steps[1:-1], steps[-1:])
+    return Program(tuple(Emitted(tuple(part), (0.0,) * (len(part) + 1)) for part in cut))
 
 
 @st.composite

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from asyncfc.conversation.delivery import Delivery, Outbox
 from asyncfc.depgraph import effects
-from asyncfc.depgraph.claims import ClaimIndex, _Node, _Trie
+from asyncfc.depgraph.claims import ClaimIndex, Group, _Node, _Trie
 from asyncfc.depgraph.effects import EVERYTHING, Claim, Conflict
 from asyncfc.depgraph.graph import DependencyGraph
 from asyncfc.depgraph.resource import Label
@@ -117,6 +117,24 @@ def unbound_covers() -> Iterator[None]:
         stack.enter_context(planted(ClaimIndex, "add", covering))
         stack.enter_context(planted(ClaimIndex, "narrow", from_tries))
         yield
+
+
+def first_of_group_hides() -> Any:
+    """The second call of a concurrent group does not see what its first one is ordered after (S37)."""
+
+    def make(original: Any) -> Any:
+        def join(self: ClaimIndex, group: Group, order: int, found: dict[int, Conflict]) -> None:
+            group.before.clear()
+            original(self, group, order, found)
+
+        return join
+
+    return planted(ClaimIndex, "_join", make)
+
+
+def stale_share() -> Any:
+    """A call shares the outcome of an equal one in flight, although a write lies in between (S9)."""
+    return planted(ClaimIndex, "newest_conflict", lambda _: lambda _self, _claim: -1)
 
 
 def late_snapshot() -> Any:
@@ -303,6 +321,8 @@ FAULTS: dict[str, Callable[[], Any]] = {
     "exact labels": exact_labels,
     "settling releases": settling_releases,
     "unbound covers": unbound_covers,
+    "first of group hides": first_of_group_hides,
+    "stale share": stale_share,
     "late snapshot": late_snapshot,
     "lost exception": lost_exception,
     "leaked task": leaked_task,

@@ -82,13 +82,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def troubles(self) -> list[str]:
         """What a clean program would not have left behind; empty if there is nothing."""
-        left = [f"still running: {_where(task)}" for task in _pending_tasks(self)]
+        return [f"still running: {_where(task)}" for task in _pending_tasks(self)] + self.unnoticed()
+
+    def unnoticed(self) -> list[str]:
+        """Errors that nobody took notice of, so far."""
         lost = [
             f"exception of {task.get_name()!r} was never retrieved: {task.exception()!r}"
             for task in self._failed
             if _unretrieved(task)  # asking for exception() above marks it as retrieved
         ]
-        return left + lost + [f"unhandled in the loop: {_show(what)}" for what in self._complaints]
+        return lost + [f"unhandled in the loop: {_show(what)}" for what in self._complaints]
 
     def run_in_executor(self, *work: Any, **options: Any) -> NoReturn:  # type: ignore[override]
         """Refuse: a thread would run on real time.

@@ -34,7 +34,7 @@ FUNCTIONS: list[Any] = [
     lambda q=None: [] if q is None else ["a", f"fs:/s/{q}"],
     lambda p, q: "*" if p == q else "c",
     lambda **arguments: [f"b.{key}" for key in arguments],
-    lambda q: f"fs:/{q}" + 1,  # raises
+    lambda q: [f"fs:/{n}" for n in range(q)],  # raises unless q is a number
     lambda **_: "a.*",  # no label
 ]
 

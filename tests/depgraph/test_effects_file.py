@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncfc.depgraph.declaration import Declaration, parse_declaration
@@ -121,6 +121,7 @@ def test_the_path_may_be_text(path: Path) -> None:
     assert load_effects(str(path)) == {"a": {"pure": True}}
 
 
+@settings(max_examples=40)  # each writes a file
 @given(NAMES)
 def test_messages_write_a_table_as_the_file_must(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     path = tmp_path_factory.getbasetemp() / "one.toml"
@@ -144,3 +145,15 @@ def test_every_field_can_be_written(path: Path) -> None:
     text = "\n".join(f"{name} = {json.dumps(value)}" for name, value in fields.items())
     (loaded,) = load(path, f"[tools.a]\n{text}").values()
     assert parse_declaration(loaded, tool="a") == parse_declaration(fields, tool="a")
+
+
+def test_the_example_in_the_documentation_loads(path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "labels.md"
+    (example,) = re.findall(
+        r"^```toml\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert load(path, example) == {
+        "pay": {"writes": ("bank.{account}",), "level": "irreversible", "timeout": 30},
+        "github_*": {"level": "read"},
+        "search": {"pure": True},
+    }

@@ -216,7 +216,8 @@ class TestComplaint:
         def broken(path: str) -> str:
             raise OSError(path)
 
-        faulty = [LabelFunction.make(f, complaint=complaint) for f in (broken, lambda path: None)]
+        functions: list[Any] = [broken, lambda path: None]
+        faulty = [LabelFunction.make(function, complaint=complaint) for function in functions]
         with caplog.at_level(logging.WARNING, logger="asyncfc"):
             for path in "ab":
                 for label in faulty:

@@ -78,6 +78,15 @@ def test_S2_a_claim_that_is_still_wide_covers_nothing(mode: Mode, program: Progr
 
 
 @MODES
+@given(program=st.one_of(directed.groups(), programs()), seed=SEEDS)
+def test_S37_undeclared_calls_of_one_message_may_overlap_each_other_and_nothing_else(
+    mode: Mode, program: Program, seed: int
+) -> None:
+    trial = in_session(program, seed=seed, mode=mode, same_message="concurrent")
+    checks.conflicts_in_order(program, trial)
+
+
+@MODES
 @given(program=directed.late_and_lost(), seed=SEEDS)
 def test_S2_holds_for_a_late_label_of_a_call_that_never_runs(mode: Mode, program: Program, seed: int) -> None:
     _check(program, seed, mode)

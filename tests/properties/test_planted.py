@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
+from asyncfc.session import Call, Session
 from asyncfc.testing import checks, directed
 from asyncfc.testing.faults import FAULTS
+from asyncfc.testing.loop import run_virtual
 from asyncfc.testing.programs import Program, programs
+from asyncfc.testing.puppets import Puppet, settle_loop
 from asyncfc.testing.trial import TAG, in_order, in_session
 
-Check: TypeAlias = Callable[[Program], None]
+Check: TypeAlias = Callable[[Any], None]
 
 MOST = 2000
 """Programs within which a bug must be caught."""
@@ -50,14 +53,39 @@ def once(program: Program) -> None:
     checks.run_once_or_never(program, in_session(program))
 
 
+def grouped(program: Program) -> None:
+    checks.conflicts_in_order(program, in_session(program, same_message="concurrent"))
+
+
+def fresh(path: str) -> None:
+    """`read(a)` in flight, `write(path)`, the same `read(a)` again: it must read what was written."""
+    read, write = Puppet("read", reads="fs:/{path}"), Puppet("write", writes="fs:/{path}")
+
+    async def main() -> None:
+        async with Session([read.tool, write.tool], duplicates="share") as session:
+            arguments = [("read", "a"), ("write", path), ("read", "a")]
+            calls = [Call(str(n), tool, {"path": where}) for n, (tool, where) in enumerate(arguments)]
+            answers = await session.submit(calls)
+            for value in ("old", None, "new"):
+                await settle_loop()
+                for run in [*read.running, *write.running]:
+                    run.succeed(value)
+            await session.finish()
+            assert [await answers[n].future for n in (0, 2)] == ["old", "new"]
+
+    run_virtual(main)
+
+
 ANY = programs()
-CAUGHT_BY: dict[str, tuple[st.SearchStrategy[Program], Check]] = {
+CAUGHT_BY: dict[str, tuple[st.SearchStrategy[Any], Check]] = {
     "drop RAW": (ANY, ordered),
     "drop WAR": (ANY, ordered),
     "drop WAW": (ANY, ordered),
     "exact labels": (ANY, ordered),
     "settling releases": (directed.never_runs(), ordered),
     "unbound covers": (directed.wide_covers(), ordered),
+    "first of group hides": (directed.groups(), grouped),
+    "stale share": (st.sampled_from(["a", ".", "a/b"]), fresh),
     "late snapshot": (directed.live_results(), ordered),
     "lost exception": (ANY, ordered),
     "leaked task": (ANY, ordered),
@@ -75,7 +103,7 @@ CAUGHT_BY: dict[str, tuple[st.SearchStrategy[Program], Check]] = {
 pytestmark = pytest.mark.planted
 
 
-def _violates(check: Check, program: Program) -> bool:
+def _violates(check: Check, program: Any) -> bool:
     try:
         check(program)
     except AssertionError:
@@ -84,7 +112,7 @@ def _violates(check: Check, program: Program) -> bool:
 
 
 @cache
-def _holds(strategy: st.SearchStrategy[Program], check: Check) -> None:
+def _holds(strategy: st.SearchStrategy[Any], check: Check) -> None:
     given(strategy)(check)()
 
 

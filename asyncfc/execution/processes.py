@@ -1,0 +1,268 @@
+"""Processes: synchronous tools that keep a processor busy, in worker processes."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import copy
+import inspect
+import logging
+import multiprocessing
+import os
+import pickle
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from operator import attrgetter
+from typing import Any
+
+from asyncfc.errors import DeclarationError, NotTransferable, WorkerLost
+from asyncfc.execution.executors import Executor, LocalExecutor, Result, Running, Work
+from asyncfc.execution.threads import ThreadPool
+from asyncfc.execution.worker import STAY_HERE, VALUE, Reply, Target, Worker, pack, revive
+from asyncfc.futures.outcome import Cancelled, Failure, Value
+from asyncfc.futures.store import Store
+from asyncfc.tool import Tool
+
+CLOSE_S = 1.0
+"""Seconds that `close` leaves the processes to end by themselves before it kills them."""
+
+_log = logging.getLogger("asyncfc")
+
+
+class ProcessExecutor:
+    """Synchronous tools with declared effects in worker processes, everything else in the fallback.
+
+    A tool goes to a worker process if it is synchronous, has declared effects (or none: `pure`), does not
+    say `thread=`, is no generator function, and is a function that can be imported by name. One that has
+    state of its own (a bound method, a closure, a `partial`, an object) would get a copy of it with each
+    call, so it runs in the fallback, and a warning says so once.
+
+    - Arguments and results cross as copies, module-level state does not cross at all: what a tool keeps
+      must lie outside of all processes (files, a database). Context variables do not cross either.
+      Parameters that validate themselves do so here, before the call goes out.
+    - A tool's exception comes back as itself, with the worker's traceback as a note; as a `ToolFailed`
+      if it cannot be pickled. What cannot cross is a `NotTransferable`.
+    - The death of a process is the failure (`WorkerLost`) of the call that it ran, and of no other. That
+      call is not tried again (DESIGN F3); the next one gets a new process.
+    - A call that runs cannot be cancelled: nobody knows what it would leave half done. After its timeout
+      (which counts from the start of the work, waiting for a free process included) it goes on and keeps
+      its claims; see `abandon_after`.
+    - A worker imports the main module, as every process does that is not forked: what a program does
+      belongs under `if __name__ == "__main__":`.
+
+    Args:
+        store: keeps the results.
+        max_workers: processes at most; default: one per processor. They start when they are needed.
+        fallback: runs what does not go to a process; default: a `LocalExecutor`. Closed with this one.
+
+    Raises:
+        DeclarationError: `max_workers` is no whole number of at least 1, or the main module is being
+            imported by a worker process.
+    """
+
+    def __init__(
+        self, store: Store, *, max_workers: int | None = None, fallback: Executor | None = None
+    ) -> None:
+        if getattr(multiprocessing.current_process(), "_inheriting", False):
+            raise DeclarationError(
+                "a worker process imports the main module and must not start its work again; "
+                "put what it does as a program under `if __name__ == '__main__':`"
+            )
+        self._size = _checked(max_workers)
+        self._store = store
+        self._fallback = fallback or LocalExecutor(store)
+        self._targets: dict[Tool, Target | None] = {}
+        self._workers: _Workers | None = None
+
+    def start(self, work: Work) -> Running:
+        """Start the work where its tool belongs."""
+        target = self._target(work.tool) if _may_leave(work.tool) else None
+        if target is None:
+            return self._fallback.start(work)
+        if self._workers is None:
+            self._workers = _Workers(self._size)
+        return _ProcessRunning(self._workers.threads, partial(self._finish, self._workers, work, target))
+
+    def close(self) -> None:
+        """End all processes: the idle ones by themselves, the others by force.
+
+        Blocks until they are gone: for some ten milliseconds, for about `CLOSE_S` if one of them hangs.
+        What has not begun yet fails. Work that comes later starts new processes.
+        """
+        if self._workers is not None:
+            self._workers.close()
+            self._workers = None
+        self._fallback.close()
+
+    def _target(self, tool: Tool) -> Target | None:
+        """Where a worker finds the tool's function; None if it cannot. Looked up once."""
+        if tool not in self._targets:
+            self._targets[tool] = target = _target_of(tool)
+            if target is None:
+                _log.warning(
+                    "%r runs in the fallback executor, because no worker process can import its function by "
+                    "name; declare thread='pool' to say that this is meant",
+                    tool,
+                )
+        return self._targets[tool]
+
+    def _finish(self, workers: _Workers, work: Work, target: Target) -> Result:
+        """In a thread: run to the end. The snapshot is taken before anybody can hear of the end."""
+        there = copy.copy(work.tool)
+        there.function = partial(workers.run, target)
+        try:
+            value = work.context.run(there.invoke, work.arguments)
+            return Result(Value(self._store.put(value)), value)
+        except BaseException as error:
+            return Result(Failure(error))
+
+
+class _ProcessRunning:
+    """Work for a worker process. It can be cancelled until a thread has taken it."""
+
+    def __init__(self, threads: ThreadPool, finish: Callable[[], Result]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._finish = finish
+        self._taken = threading.Lock()  # whoever acquires it first decides: the thread, or cancel()
+        self.outcome: asyncio.Future[Result] = self._loop.create_future()
+        self.ended = self.outcome  # an outcome comes from a worker that is idle again, or dead
+        try:
+            threads.submit(self._job)
+        except RuntimeError as error:  # the system gives no thread
+            self._taken.acquire()
+            self.outcome.set_result(Result(Failure(error)))
+
+    def cancel(self) -> bool:
+        if not self._taken.acquire(blocking=False):
+            return False
+        self.outcome.set_result(Result(Cancelled("cancelled before it began")))
+        return True
+
+    def _job(self) -> None:
+        if self._taken.acquire(blocking=False):
+            result = self._finish()
+            with suppress(RuntimeError):  # the loop has closed: nobody is left to be told
+                self._loop.call_soon_threadsafe(self.outcome.set_result, result)
+
+
+class _Workers:
+    """Worker processes, and the threads that wait for them: at most `size` of each."""
+
+    def __init__(self, size: int) -> None:
+        self.threads = ThreadPool("asyncfc-process", size)
+        self._lock = threading.Lock()
+        self._all: set[Worker] = set()
+        self._idle: list[Worker] = []
+        self._closed = False
+        # Before `multiprocessing`, loaded earlier, waits at the exit for processes that wait for us.
+        atexit.register(self.close)
+
+    def run(self, target: Target, /, *args: Any, **kwargs: Any) -> Any:
+        """In a thread: run a function in a worker, and return its result or raise its exception.
+
+        Raises:
+            NotTransferable: an argument, the result or the exception cannot cross.
+            WorkerLost: the process died, or there is none.
+        """
+        reply = self._exchange(target, pack(target.tool, args, kwargs))
+        try:
+            value = pickle.loads(reply.body) if reply.kind == VALUE else revive(reply.body)  # noqa: S301
+        except BaseException as error:
+            raise NotTransferable(
+                f"{target.tool} has run, but what it came to cannot be read in this process "
+                f"({type(error).__name__}); return plain data, or {STAY_HERE}"
+            ) from error
+        if reply.kind == VALUE:
+            return value
+        raise value
+
+    def close(self) -> None:
+        """End all processes, and wait for that."""
+        self.threads.close()
+        with self._lock:
+            self._closed = True
+            workers, idle = list(self._all), set(self._idle)
+        for worker in workers:
+            if worker in idle:
+                worker.dismiss()
+            else:
+                worker.terminate()
+        deadline = time.monotonic() + CLOSE_S  # processes know nothing of the time of a loop
+        for worker in workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+        for worker in workers:
+            if worker.alive:
+                worker.kill(CLOSE_S)
+        atexit.unregister(self.close)
+
+    def _exchange(self, target: Target, arguments: bytes) -> Reply:
+        worker = self._take(target.tool)
+        try:
+            reply = worker.run(target, arguments)
+        except BaseException:
+            with self._lock:
+                self._all.discard(worker)
+            raise
+        with self._lock:
+            self._idle.append(worker)
+        return reply
+
+    def _take(self, tool: str) -> Worker:
+        """An idle worker or a new one. Under the lock, so that `close` misses no process."""
+        with self._lock:
+            if self._closed:
+                raise WorkerLost(f"{tool} did not run: its executor was closed")
+            while self._idle:
+                worker = self._idle.pop()
+                if worker.alive:
+                    return worker
+                self._all.discard(worker)
+            try:
+                worker = Worker()
+            except (OSError, RuntimeError) as error:
+                raise WorkerLost(f"{tool} did not run: a worker process cannot start: {error}") from error
+            self._all.add(worker)
+            return worker
+
+
+def _may_leave(tool: Tool) -> bool:
+    """Whether the tool may run in another process as far as its declaration says."""
+    if tool.is_async or tool.thread is not None or not tool.spec.declared:
+        return False
+    return not inspect.isgeneratorfunction(tool.function)  # its items are told as they come
+
+
+def _target_of(tool: Tool) -> Target | None:
+    """Where another process finds the function by name; None if it does not.
+
+    A decorated function is hidden by the tool that stands at its place, so it is found behind that.
+    """
+    function = tool.function
+    module, path = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(path, str) or not _can_be_imported(module):
+        return None
+    try:
+        found = attrgetter(path)(sys.modules[module])
+    except Exception:  # a function inside a function, or replaced by now
+        return None
+    if isinstance(found, Tool) and found.function is function:
+        return Target(tool.name, module, f"{path}.function")
+    return Target(tool.name, module, path) if found is function else None
+
+
+def _can_be_imported(module: str) -> bool:
+    """False for the main module of an interactive interpreter."""
+    main = sys.modules["__main__"]
+    return module != "__main__" or bool(getattr(main, "__spec__", None) or getattr(main, "__file__", None))
+
+
+def _checked(max_workers: int | None) -> int:
+    if max_workers is None:
+        return os.cpu_count() or 1
+    if type(max_workers) is not int or max_workers < 1:
+        raise DeclarationError(f"max_workers must be a whole number of at least 1, not {max_workers!r}")
+    return max_workers
