@@ -131,7 +131,7 @@ class Message:
         """
         self._require("open", "withdraw")
         self._leave("withdrawn")
-        for task in self._tasks:
+        for task in reversed(self._tasks):  # the newest first, so that none starts because an older one goes
             self._core.scheduler.withdraw(task, reason)
             if self._core.emit is not None:
                 self._core.emit("withdrawn", task.order, reason=reason)

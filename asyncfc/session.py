@@ -278,7 +278,7 @@ class Session:
         self._closed = True
         for message in list(self._core.open):
             message.withdraw("the session was closed")
-        for task in list(self._tenant.tasks.values()):
+        for task in reversed(list(self._tenant.tasks.values())):  # the newest first, so that none starts
             self._scheduler.cancel(task.order, "the session was closed")
         finished = await self.finish(timeout)
         for task in list(self._tenant.tasks.values()):

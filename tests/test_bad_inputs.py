@@ -8,10 +8,12 @@ is, barriers: whatever a bad call held on to would stop every later one.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import math
+import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,7 @@ import pytest
 
 from asyncfc.errors import UpstreamFailed
 from asyncfc.futures.outcome import Failure, Outcome, Value
+from asyncfc.futures.plain import canonical_text
 from asyncfc.session import Call, Delivery, Finished, Session
 from asyncfc.testing.loop import run_virtual
 from asyncfc.tool import Tool
@@ -28,9 +31,8 @@ GUARD = 5.0
 
 GIVEN = {"items": [{"id": 7}], "n": 5, "text": "plain"}
 """What the healthy call before the bad one has returned."""
-
-Make = Callable[[str], Call]
-"""Makes the bad call, given the handle of that healthy call."""
+HANDLE = "$nl93_1"
+"""The handle of that call; its tag follows from the session's id."""
 
 
 @dataclass
@@ -52,17 +54,16 @@ class Report:
         return self.outcome.stored.get()
 
 
-async def judge(session: Session, make: Make) -> tuple[Outcome, str]:
+async def judge(session: Session, bad: Call) -> tuple[Outcome, str]:
     """Submit the bad call among healthy ones, and require that those do not notice."""
 
     def healthy(id: str, x: Any) -> Call:
         return Call(id, "healthy", {"x": x})
 
     (first,) = await session.submit([healthy("first", GIVEN)])
-    assert await first.future == GIVEN
+    assert (await first.future, first.future.handle) == (GIVEN, HANDLE)
     with session.sampling():
         pass
-    bad = make(str(first.future.handle))
     before, judged, after = await session.submit([healthy("before", 1), bad, healthy("after", "$this_1")])
     (later,) = await session.submit([healthy("later", after.future)])
     outcome = await judged.future.wait()
@@ -74,7 +75,7 @@ async def judge(session: Session, make: Make) -> tuple[Outcome, str]:
     return outcome, text
 
 
-def run(make: Make, *tools: Tool, grace: float) -> Report:
+def run(bad: Call, *tools: Tool, grace: float) -> Report:
     """Judge the call in a session of its own, with the tools `echo`, `healthy` and those given."""
     received: list[Any] = []
 
@@ -87,7 +88,7 @@ def run(make: Make, *tools: Tool, grace: float) -> Report:
 
     async def main() -> Report:
         async with Session([echo, healthy, *tools], id="play", grace=grace) as session:
-            outcome, text = await judge(session, make)
+            outcome, text = await judge(session, bad)
             assert await session.finish() == Finished(5, ())
         return Report(outcome, text, received)
 
@@ -102,18 +103,8 @@ def grace(request: pytest.FixtureRequest) -> float:
 # --- the model's side: calls that cannot be made --------------------------------------------------
 
 
-def raw(arguments: Any) -> Make:
-    """A call with these arguments, as text or as whatever else a program passes on."""
-    return lambda _: Call("bad", "echo", arguments)
-
-
-def echo(x: str) -> Make:
-    """A call with one argument, in which HANDLE and TAIL stand for the handle and what follows its `$`."""
-
-    def make(handle: str) -> Call:
-        return Call("bad", "echo", {"x": x.replace("HANDLE", handle).replace("TAIL", handle[1:])})
-
-    return make
+def echo(x: Any) -> Call:
+    return Call("bad", "echo", {"x": x})
 
 
 NO_JSON_OBJECT = {
@@ -139,21 +130,21 @@ NO_JSON_OBJECT = {
 
 @pytest.mark.parametrize(("arguments", "message"), NO_JSON_OBJECT.values(), ids=NO_JSON_OBJECT)
 def test_arguments_that_are_no_object_of_known_parameters(arguments: Any, message: str, grace: float) -> None:
-    report = run(raw(arguments), grace=grace)
+    report = run(Call("bad", "echo", arguments), grace=grace)
     assert message in report.failure("BadArguments")
     assert report.received == []
 
 
-@pytest.mark.parametrize("tool", ["ech0", "", "HANDLE", "e" * 10_000, None])
+@pytest.mark.parametrize("tool", ["ech0", "", HANDLE, "e" * 10_000, None])
 def test_a_tool_that_does_not_exist(tool: Any, grace: float) -> None:
-    report = run(lambda handle: Call("bad", handle if tool == "HANDLE" else tool, {}), grace=grace)
+    report = run(Call("bad", tool, {}), grace=grace)
     assert report.failure("UnknownTool").endswith("the tools are ['echo', 'healthy']")
 
 
 @pytest.mark.parametrize("id", ["", "i" * 10_000, "first", "before", "\ud800\0", None], ids=repr)
 @pytest.mark.parametrize("fails", [False, True])
 def test_an_id_that_is_odd_or_not_new(id: Any, fails: bool, grace: float) -> None:
-    report = run(lambda _: Call(id, "echo", "{" if fails else {"x": 9}), grace=grace)
+    report = run(Call(id, "echo", "{" if fails else {"x": 9}), grace=grace)
     if fails:
         assert len(report.failure("BadArguments")) < 400
     else:
@@ -161,15 +152,15 @@ def test_an_id_that_is_odd_or_not_new(id: Any, fails: bool, grace: float) -> Non
 
 
 UNKNOWN = {
-    "invented": "$play1_1",
+    "invented": "$nl94_1",
     "foreign": "$zz99_1",
-    "not given yet": "HANDLE9",
+    "not given yet": f"{HANDLE}9",
     "forward": "$this_3",
     "far forward": "$this_99",
     "its own": "$this_2",
     "number 0": "$this_0",
-    "a leading zero": "$TAG_01",
-    "endless number": "HANDLE" + "0" * 5_000,
+    "a leading zero": "$nl93_01",
+    "endless number": HANDLE + "0" * 5_000,
     "in a text": "see $this_3.",
     "in braces": "a ${this_3.items[0]} b",
     "with a path": "$zz99_1.items[0].id",
@@ -178,29 +169,24 @@ UNKNOWN = {
 
 @pytest.mark.parametrize("text", UNKNOWN.values(), ids=UNKNOWN)
 def test_a_handle_that_names_nothing_gets_one_and_the_same_answer(text: str, grace: float) -> None:
-    def make(handle: str) -> Call:
-        tag = handle[1:].split("_", maxsplit=1)[0]
-        written = text.replace("HANDLE", handle).replace("TAG", tag).replace("play1", tag[:3] + "0")
-        return Call("bad", "echo", {"x": written})
-
-    report = run(make, grace=grace)
+    report = run(echo(text), grace=grace)
     _, told = report.failure("UnknownHandle").split(" is not a known handle; ")
     assert told.startswith("nothing was run. Use a handle that a tool answer of this conversation has shown")
     assert report.received == []
 
 
 REFERENCES = {
-    "no such key": ("HANDLE.nope", "UnresolvedPath", "there is no .nope: the value is an object with the keys"),
-    "an attribute": ("HANDLE.__class__", "UnresolvedPath", "there is no .__class__"),
-    "index out of range": ("HANDLE.items[9]", "UnresolvedPath", "there is no [9]: .items is a list of length 1"),
-    "index before the start": ("HANDLE.items[-2]", "UnresolvedPath", "there is no [-2]"),
-    "into a number": ("HANDLE.n.x", "UnresolvedPath", "there is no .x: .n is the plain value 5"),
-    "into a text": ("HANDLE.text[0]", "UnresolvedPath", "there is no [0]: .text is text that holds no JSON"),
-    "inside a text": ("see ${TAIL.nope}!", "UnresolvedPath", "there is no .nope"),
-    "no path": ("${TAIL!}", "BadReference", "expected .name, [0]"),
-    "an open brace": ("see ${TAIL", "BadReference", "expected .name, [0]"),
-    "a path of 200 steps": ("HANDLE" + ".a" * 200, "BadReference", "too long: at most 100 steps"),
-    "a path without braces": ("see HANDLE.items", "BadReference", "with braces"),
+    "no such key": (f"{HANDLE}.nope", "UnresolvedPath", "there is no .nope: the value is an object with"),
+    "an attribute": (f"{HANDLE}.__class__", "UnresolvedPath", "there is no .__class__"),
+    "index out of range": (f"{HANDLE}.items[9]", "UnresolvedPath", "there is no [9]: .items is a list of"),
+    "index before the start": (f"{HANDLE}.items[-2]", "UnresolvedPath", "there is no [-2]"),
+    "into a number": (f"{HANDLE}.n.x", "UnresolvedPath", "there is no .x: .n is the plain value 5"),
+    "into a text": (f"{HANDLE}.text[0]", "UnresolvedPath", "there is no [0]: .text is text that holds no"),
+    "inside a text": ("see ${nl93_1.nope}!", "UnresolvedPath", "there is no .nope"),
+    "no path": ("${nl93_1!}", "BadReference", "expected .name, [0]"),
+    "an open brace": ("see ${nl93_1", "BadReference", "expected .name, [0]"),
+    "a path of 200 steps": (HANDLE + ".a" * 200, "BadReference", "too long: at most 100 steps"),
+    "a path without braces": (f"see {HANDLE}.items", "BadReference", "with braces"),
 }  # fmt: skip
 
 
@@ -213,23 +199,37 @@ def test_a_reference_that_leads_nowhere(text: str, kind: str, message: str, grac
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_handle_as_a_key_is_refused(inside: bool, grace: float) -> None:
-    report = run(lambda h: Call("bad", "echo", {"x": {h: 1}} if inside else {h: 1}), grace=grace)
+    report = run(Call("bad", "echo", {"x": {HANDLE: 1}} if inside else {HANDLE: 1}), grace=grace)
     assert "holds a handle, but keys are not replaced" in report.failure("BadReference")
+    assert report.received == []
+
+
+GLUED = {
+    "in base64": f"aGVsbG8{HANDLE}d29ybGQ=",
+    "in a word": f"{HANDLE}_total",
+    "before a full-width digit": f"{HANDLE}\uff11",
+    "two at once": f"{HANDLE}{HANDLE}",
+}
+
+
+@pytest.mark.parametrize("text", GLUED.values(), ids=GLUED)
+def test_a_handle_that_is_part_of_a_word_does_not_reach_the_tool(text: str, grace: float) -> None:
+    report = run(echo(text), grace=grace)
+    assert "touches a letter, digit or _ in" in report.failure("BadReference")
     assert report.received == []
 
 
 # --- the model's side: odd, but fine --------------------------------------------------------------
 
 NO_REFERENCE = {
-    "inside base64": "aGVsbG8HANDLEd29ybGQ=",
-    "part of a word": "HANDLE_total",
-    "full-width letter": "$\uff4eTAIL",
-    "full-width sigil": "\uff04TAIL",
-    "cyrillic letter": "$\u0430TAIL",
-    "zero width inside": "$\u200bTAIL",
-    "full-width digit": "HANDLE\uff11",
-    "cut off": "$play_",
-    "other case": "$PLAY_1",
+    "in base64": "aGVsbG8$zz99_1d29ybGQ=",
+    "in a word": "total$this_9_",
+    "full-width letter": "$\uff4el93_1",
+    "full-width sigil": "\uff04nl93_1",
+    "cyrillic letter": "$\u0430l93_1",
+    "zero width inside": "$nl\u200b93_1",
+    "cut off": "$nl93_",
+    "other case": "$NL93_1",
     "a shell variable": "echo $HOME ${HOME} $1 $user_1",
     "a price": "$5_000",
 }
@@ -238,24 +238,22 @@ NO_REFERENCE = {
 @pytest.mark.parametrize("text", NO_REFERENCE.values(), ids=NO_REFERENCE)
 def test_text_that_only_resembles_a_handle_stays_as_it_was_written(text: str, grace: float) -> None:
     report = run(echo(text), grace=grace)
-    (received,) = report.received
-    pattern = text.replace("HANDLE", "$nl93_1").replace("TAIL", "nl93_1")
-    assert received == pattern
+    assert report.received == [text]
 
 
 INSERTED = {
-    "a URL": ("https://e.com/?q=${TAIL.n}&x=HANDLE.", f"https://e.com/?q=5&x={json.dumps(GIVEN, separators=(',', ':'))}."),
-    "code": ("f(${TAIL.n}, '${TAIL.text}')", "f(5, 'plain')"),
-    "a zero-width space behind": ("${TAIL.n}\u200b", "5\u200b"),
-    "an escape": ("$HANDLE", "HANDLE"),
-    "1,000 references": ("${TAIL.n} " * 1_000, "5 " * 1_000),
+    "a URL": (f"https://e.com/?q=${{nl93_1.n}}&x={HANDLE}.", f"https://e.com/?q=5&x={canonical_text(GIVEN)}."),
+    "code": ("f(${nl93_1.n}, '${nl93_1.text}')", "f(5, 'plain')"),
+    "a zero-width space behind": ("${nl93_1.n}\u200b", "5\u200b"),
+    "an escape": (f"${HANDLE}", HANDLE),
+    "1,000 references": ("${nl93_1.n} " * 1_000, "5 " * 1_000),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "expected"), INSERTED.values(), ids=INSERTED)
 def test_a_reference_inside_other_text_is_replaced_there(text: str, expected: str, grace: float) -> None:
     report = run(echo(text), grace=grace)
-    assert report.received == [expected.replace("HANDLE", "$nl93_1")]
+    assert report.received == [expected]
 
 
 def test_handles_of_which_one_is_the_beginning_of_another_are_told_apart() -> None:
@@ -267,10 +265,6 @@ def test_handles_of_which_one_is_the_beginning_of_another_are_told_apart() -> No
             answers = [a for n in range(12) for a in await session.submit([Call(str(n), "echo", {"x": n})])]
             first, eleventh = (str(answers[n].future.handle) for n in (0, 10))
             assert eleventh.startswith(first)
-            (both,) = await session.submit(
-                [Call("both", "echo", {"x": f"{first} {eleventh}{first}0 {first}"})]
-            )
-            assert isinstance(both.error, Exception)  # "{eleventh}{first}0" are no two handles
             (both,) = await session.submit([Call("both", "echo", {"x": f"{first} {eleventh} {first}"})])
             assert await both.future == "0 10 0"
 
@@ -292,7 +286,7 @@ ODD_VALUES = {
 
 @pytest.mark.parametrize(("arguments", "expected"), ODD_VALUES.values(), ids=ODD_VALUES)
 def test_odd_arguments_reach_the_tool_as_they_are(arguments: Any, expected: Any, grace: float) -> None:
-    report = run(raw(arguments), grace=grace)
+    report = run(Call("bad", "echo", arguments), grace=grace)
     assert repr(report.received) == repr([expected])
     assert isinstance(report.outcome, Value)
     if grace == 0:
@@ -336,8 +330,7 @@ def returning(make: Callable[[], Any]) -> Tool:
     return Tool(bad)
 
 
-def call_bad(_: str) -> Call:
-    return Call("bad", "bad", {})
+CALL_BAD = Call("bad", "bad", {})
 
 
 def nested(depth: int) -> list[Any]:
@@ -371,7 +364,7 @@ PLAIN = {
 
 @pytest.mark.parametrize(("make", "value", "text"), PLAIN.values(), ids=PLAIN)
 def test_an_odd_result_with_a_json_form(make: Callable[[], Any], value: Any, text: str, grace: float) -> None:
-    report = run(call_bad, returning(make), grace=grace)
+    report = run(CALL_BAD, returning(make), grace=grace)
     assert repr(report.value()) == repr(value)
     assert report.text.split(" has ended:\n")[-1] == text
 
@@ -388,7 +381,7 @@ NO_FORM = {
 
 @pytest.mark.parametrize(("make", "message"), NO_FORM.values(), ids=NO_FORM)
 def test_a_result_that_json_cannot_hold(make: Callable[[], Any], message: str, grace: float) -> None:
-    told = run(call_bad, returning(make), grace=grace).failure("ProjectionError")
+    told = run(CALL_BAD, returning(make), grace=grace).failure("ProjectionError")
     assert message in told
     assert len(told) < 600
 
@@ -424,8 +417,10 @@ class Liar:
 
 
 class Quitter:
-    def __str__(self) -> str:
+    def _quit(self, *_: Any) -> Any:
         raise SystemExit(3)
+
+    __str__ = __deepcopy__ = _quit
 
 
 class HostileKey:
@@ -460,19 +455,23 @@ def test_a_result_without_a_json_form_is_passed_whole(
     make: Callable[[], Any], text: str, grace: float
 ) -> None:
     made = make()
-    report = run(call_bad, returning(lambda: made), grace=grace)
+    report = run(CALL_BAD, returning(lambda: made), grace=grace)
     assert report.value() is made
     assert report.text.split(" has ended:\n")[-1].startswith(text)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python tells of it itself
-def test_a_result_that_raises_when_it_is_deleted(grace: float) -> None:
+def test_a_result_that_raises_when_it_is_deleted(grace: float, monkeypatch: pytest.MonkeyPatch) -> None:
     class Sore:
         def __del__(self) -> None:
             raise RuntimeError("not so fast")
 
-    report = run(call_bad, returning(Sore), grace=grace)
+    heard: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda raised: heard.append(str(raised.exc_value)))
+    report = run(CALL_BAD, returning(Sore), grace=grace)
     assert type(report.value()) is Sore
+    del report
+    gc.collect()  # so that it raises here and not in another test
+    assert set(heard) == {"not so fast"}
 
 
 class HostileDict(dict[str, Any]):
@@ -481,7 +480,7 @@ class HostileDict(dict[str, Any]):
 
 
 def test_a_result_whose_own_code_raises_when_it_is_read(grace: float) -> None:
-    report = run(call_bad, returning(lambda: {"a": HostileDict(b=1)}), grace=grace)
+    report = run(CALL_BAD, returning(lambda: {"a": HostileDict(b=1)}), grace=grace)
     assert "its own code raised SystemExit: reading is forbidden" in report.failure("ProjectionError")
 
 
@@ -492,7 +491,7 @@ def test_a_result_that_changes_later_stays_what_it_was(grace: float) -> None:
         asyncio.get_running_loop().call_soon(live["a"].append, 2)
         return live
 
-    assert run(call_bad, Tool(bad), grace=grace).value() == {"a": [1]}
+    assert run(CALL_BAD, Tool(bad), grace=grace).value() == {"a": [1]}
     assert live == {"a": [1, 2]}
 
 
@@ -506,7 +505,7 @@ def test_a_call_that_refers_to_a_bad_result_has_an_outcome_too(
 
     async def main() -> None:
         async with Session([returning(make), take]) as session:
-            answers = await session.submit([call_bad(""), Call("take", "take", {"x": reference})])
+            answers = await session.submit([CALL_BAD, Call("take", "take", {"x": reference})])
             outcome = await answers[1].future.wait()
             if isinstance(outcome, Failure):
                 assert type(outcome.error).__name__ in ("BadReference", "UpstreamFailed")
@@ -553,7 +552,7 @@ ERRORS: dict[str, tuple[Callable[[], BaseException], str]] = {
     "InvalidStateError": (asyncio.InvalidStateError, "Error: InvalidStateError: "),
     "RecursionError": (RecursionError, "Error: RecursionError: "),
     "MemoryError": (MemoryError, "Error: MemoryError: "),
-    "a group": (lambda: ExceptionGroup("two", [ValueError(), OSError()]), "Error: ExceptionGroup: two (2 sub"),
+    "a group": (lambda: ExceptionGroup("two", [ValueError(), OSError()]), "Error: ExceptionGroup: two "),
     "without a text": (Silent, "Error: Silent: <Silent object whose text cannot be had: ValueError>"),
     "a grim one": (Grim, "Error: Grim: <Grim object whose text cannot be had: SystemExit>"),
     "not picklable": (lambda: Unpicklable(1, 2), "Error: Unpicklable: 1 and 2"),
@@ -570,7 +569,7 @@ def test_whatever_a_tool_raises(make: Callable[[], BaseException], text: str, gr
     async def bad() -> None:
         raise error
 
-    report = run(call_bad, Tool(bad), grace=grace)
+    report = run(CALL_BAD, Tool(bad), grace=grace)
     assert isinstance(report.outcome, Failure)
     assert report.outcome.error is error
     told = report.text.split(" has ended:\n")[-1]
@@ -582,25 +581,24 @@ def test_StopIteration_from_an_async_tool_is_what_python_makes_of_it(grace: floa
     async def bad() -> None:
         raise StopIteration
 
-    report = run(call_bad, Tool(bad), grace=grace)
+    report = run(CALL_BAD, Tool(bad), grace=grace)
     assert "coroutine raised StopIteration" in report.failure("RuntimeError")
 
 
 class BadAwaitable:
-    def __init__(self, answer: Any) -> None:
+    def __init__(self, answer: Callable[[], Any]) -> None:
         self.answer = answer
 
     def __await__(self) -> Any:
-        if isinstance(self.answer, BaseException):
-            raise self.answer
-        return self.answer
+        return self.answer()
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind"), [(OSError("gone"), "OSError"), (5, "TypeError"), (iter([5]), "RuntimeError")]
-)
-def test_an_awaitable_that_cannot_be_awaited(answer: Any, kind: str, grace: float) -> None:
-    run(call_bad, returning(lambda: BadAwaitable(answer)), grace=grace).failure(kind)
+    ("answer", "kind"), [(lambda: 1 / 0, "ZeroDivisionError"), (lambda: 5, "TypeError"),
+                         (lambda: iter([5]), "RuntimeError")],
+)  # fmt: skip
+def test_an_awaitable_that_cannot_be_awaited(answer: Callable[[], Any], kind: str, grace: float) -> None:
+    run(CALL_BAD, returning(lambda: BadAwaitable(answer)), grace=grace).failure(kind)
 
 
 @pytest.mark.parametrize("returned", [False, True])
@@ -611,7 +609,7 @@ def test_what_never_ends_is_ended_by_its_timeout(returned: bool, grace: float) -
     async def bad() -> Any:
         return never() if returned else await never()
 
-    report = run(call_bad, Tool(bad, effects={"timeout": 3}), grace=grace)
+    report = run(CALL_BAD, Tool(bad, effects={"timeout": 3}), grace=grace)
     assert "did not end within its timeout of 3 s" in report.failure("ToolTimeout")
 
 
@@ -624,7 +622,7 @@ def test_dependants_of_a_bad_call_are_told_its_root() -> None:
 
     async def main() -> None:
         async with Session([bad, take]) as session:
-            answers = await session.submit([call_bad(""), Call("t", "take", {"x": "a ${this_1.b} c"})])
+            answers = await session.submit([CALL_BAD, Call("t", "take", {"x": "a ${this_1.b} c"})])
             outcome = await answers[1].future.wait()
             assert isinstance(outcome, Failure)
             assert isinstance(outcome.error, UpstreamFailed)
@@ -645,20 +643,16 @@ def run_in_threads(bad: Callable[[], Any], **effects: Any) -> Report:
 
     async def main() -> Report:
         async with Session([Tool(bad, name="bad", effects=effects or None), healthy], id="play") as session:
-            outcome, text = await asyncio.wait_for(judge(session, call_bad), GUARD)
-            finished: Awaitable[Finished] = session.finish(GUARD)
-            assert await finished == Finished(5, ())
+            outcome, text = await asyncio.wait_for(judge(session, CALL_BAD), GUARD)
+            assert await session.finish(GUARD) == Finished(5, ())
         return Report(outcome, text, [])
 
     report = asyncio.run(main())
-    assert not [thread for thread in threading.enumerate() if _is_stuck(thread)]
-    return report
-
-
-def _is_stuck(thread: threading.Thread) -> bool:
-    if thread.name.startswith("asyncfc-"):
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith("asyncfc-")]
+    for thread in ours:
         thread.join(GUARD)
-    return thread.name.startswith("asyncfc-") and thread.is_alive()
+    assert not any(thread.is_alive() for thread in ours)
+    return report
 
 
 @pytest.mark.parametrize(
@@ -704,10 +698,12 @@ def test_a_hostile_object_from_a_thread_is_passed_whole(make: Callable[[], Any])
 
 def test_a_coroutine_from_a_synchronous_tool_is_awaited_on_the_loop() -> None:
     async def on_the_loop() -> str:
-        asyncio.get_running_loop()
         return threading.current_thread().name
 
-    assert run_in_threads(on_the_loop.__call__).value() == threading.current_thread().name
+    def bad() -> Any:
+        return on_the_loop()
+
+    assert run_in_threads(bad).value() == threading.current_thread().name
 
 
 def test_an_awaitable_from_a_synchronous_tool_that_never_ends_is_ended_by_its_timeout() -> None:

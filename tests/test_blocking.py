@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextvars
 import logging
 import signal
@@ -8,6 +9,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ from asyncfc.errors import (
 )
 from asyncfc.futures.future import Future
 from asyncfc.futures.outcome import Cancelled, Failure, Value
-from asyncfc.session import Answer, Awaited, Call, Delivery
+from asyncfc.session import Answer, Awaited, Call, Delivery, Note
 from asyncfc.tool import Tool
 
 GUARD = 10.0
@@ -59,7 +61,7 @@ class Background:
         self._function = function
         self.result: Any = None
         self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
@@ -219,7 +221,9 @@ def test_a_conversation() -> None:
         assert [delivery.text.splitlines()[-1] for delivery in awaited.settled] == ["throughthrough"]
         session.finish()
         with session.sampling() as deliveries:
-            assert [delivery.call_id for delivery in deliveries] == ["a"]
+            assert [delivery.future for delivery in deliveries if isinstance(delivery, Delivery)] == [
+                first.future
+            ]
         assert first.future.seen
         assert second.future.seen
 
@@ -241,7 +245,7 @@ def test_deliveries_of_a_request_that_fails_come_again() -> None:
             first.extend(deliveries)
             raise OSError("503")
 
-    first: list[Delivery] = []
+    first: list[Delivery | Note] = []
     with BlockingSession([double]) as session:
         (answer,) = session.submit([call("double", n=4)])
         session.finish()
@@ -553,6 +557,17 @@ def test_a_job_for_the_caller_is_done_by_a_thread_that_waits_even_if_another_lea
         gate.opened.set()
         waiting.join()
         assert len(ran) == 1
+
+
+def test_every_waiting_thread_hears_of_a_job_so_that_none_can_swallow_it() -> None:
+    caller, done = _CallerThread(), concurrent.futures.Future[None]()
+    caller._bells.update(SimpleQueue() for _ in range(20))  # of threads that are about to leave
+    waiting = Background(lambda: caller.run_until(done))
+    while len(caller._bells) <= 20:
+        pass
+    caller.submit(lambda: done.set_result(None))
+    waiting.join()
+    assert len(caller._bells) == 20
 
 
 def test_many_threads_submit_at_once_and_every_call_is_answered_once() -> None:

@@ -21,6 +21,7 @@ from asyncfc.testing.puppets import Puppet, settle_loop
 from asyncfc.tool import Tool, tool, toolbox
 
 if TYPE_CHECKING:
+    Whole = int
     from elsewhere import Missing  # type: ignore[import-not-found]
 
 
@@ -500,6 +501,20 @@ def test_a_value_that_user_code_or_an_unknown_rule_checks_is_untold_and_no_user_
     CHECKED.clear()
     assert made.label_arguments({"path": "x"}) == ({}, {"path"})
     assert CHECKED == []
+
+
+def test_a_model_that_is_not_complete_yet_is_untold_until_it_is() -> None:
+    class Part(BaseModel):
+        whole: Whole
+
+    def go(part: Any, name: str) -> Any:
+        return part, name
+
+    go.__annotations__["part"] = Part
+    made = Tool(go, effects={"writes": "db.{part}.{name}"})
+    assert made.label_arguments({"part": {}, "name": "n"}) == ({"name": "n"}, {"part"})
+    Part.model_rebuild(_types_namespace={"Whole": int})
+    assert made.invoke({"part": {"whole": "1"}, "name": "n"}) == (Part(whole=1), "n")
 
 
 def test_the_claim_of_an_untold_path_covers_an_absolute_one() -> None:

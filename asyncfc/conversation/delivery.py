@@ -90,7 +90,9 @@ class Outbox:
         return self._wording.placeholder.format(handle=future.handle)
 
     def answer(self, future: Future) -> str:
-        """Answer with the outcome; return the text."""
+        """Answer with the outcome; return the text. It is no longer owed, if it was by an earlier answer."""
+        self._owed.pop(future.order, None)
+        self._due.pop(future.order, None)
         self._told[future.order] = future
         return self._text(future)
 

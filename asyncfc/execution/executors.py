@@ -46,6 +46,9 @@ class Result(NamedTuple):
     outcome: Outcome
     own: Any = None
 
+    def __repr__(self) -> str:  # asyncio asks its tasks for theirs; what a tool returned is not to be asked
+        return f"Result({self.outcome!r})"
+
 
 Rest: TypeAlias = Awaitable[Any] | AsyncGenerator[Any, None]
 """What a synchronous tool returned that only the loop can bring to its end."""

@@ -70,6 +70,20 @@ def outside_parent(task: Task, claim: Claim) -> EffectEscape | None:
     )
 
 
+def escape(task: Task, claim: Claim) -> EffectEscape | None:
+    """Why a call whose labels are now known may not run: they lie outside what it has claimed so far."""
+    assert task.claim is not None
+    outside = uncovered(task.claim, claim)
+    if outside is None:
+        return None
+    spec = task.tool.spec
+    claimed = ", ".join(repr(label.text) for label in (*spec.reads, *spec.writes) if label.holes)
+    return EffectEscape(
+        f"{task.name} did not run: with the value now known it touches {show_label(outside)!r}, outside "
+        f"{claimed} as claimed without that value; declare a wider label for the tool"
+    )
+
+
 def would_deadlock(graph: DependencyGraph, task: Task | None, futures: Iterable[Future]) -> CallError | None:
     """Why waiting for one of these would never end: it waits for this call or for one around it."""
     while task is not None:

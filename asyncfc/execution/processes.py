@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import copy
 import inspect
 import logging
-import multiprocessing
 import os
-import pickle
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from asyncfc.errors import DeclarationError, NotTransferable, WorkerLost
+from asyncfc.errors import DeclarationError
 from asyncfc.execution.executors import Executor, LocalExecutor, Result, Running, Work
+from asyncfc.execution.serving import Target
 from asyncfc.execution.threads import ThreadPool
-from asyncfc.execution.worker import STAY_HERE, VALUE, Reply, Target, Worker, pack, revive
+from asyncfc.execution.worker_pool import WorkerPool
 from asyncfc.futures.outcome import Cancelled, Failure, Value
 from asyncfc.futures.store import Store
 from asyncfc.tool import Tool
-
-CLOSE_S = 1.0
-"""Seconds that `close` leaves the processes to end by themselves before it kills them."""
 
 _log = logging.getLogger("asyncfc")
 
@@ -60,42 +54,40 @@ class ProcessExecutor:
         fallback: runs what does not go to a process; default: a `LocalExecutor`. Closed with this one.
 
     Raises:
-        DeclarationError: `max_workers` is no whole number of at least 1, or the main module is being
-            imported by a worker process.
+        DeclarationError: `max_workers` is no whole number of at least 1.
     """
 
     def __init__(
         self, store: Store, *, max_workers: int | None = None, fallback: Executor | None = None
     ) -> None:
-        if getattr(multiprocessing.current_process(), "_inheriting", False):
-            raise DeclarationError(
-                "a worker process imports the main module and must not start its work again; "
-                "put what it does as a program under `if __name__ == '__main__':`"
-            )
         self._size = _checked(max_workers)
         self._store = store
         self._fallback = fallback or LocalExecutor(store)
         self._targets: dict[Tool, Target | None] = {}
-        self._workers: _Workers | None = None
+        self._pool: WorkerPool | None = None
 
     def start(self, work: Work) -> Running:
-        """Start the work where its tool belongs."""
+        """Start the work where its tool belongs.
+
+        Raises:
+            DeclarationError: a worker process that imports the main module has come here. This ends it.
+        """
         target = self._target(work.tool) if _may_leave(work.tool) else None
         if target is None:
             return self._fallback.start(work)
-        if self._workers is None:
-            self._workers = _Workers(self._size)
-        return _ProcessRunning(self._workers.threads, partial(self._finish, self._workers, work, target))
+        if self._pool is None:
+            self._pool = WorkerPool(self._size)
+        return _ProcessRunning(self._pool.threads, partial(self._finish, self._pool, work, target))
 
     def close(self) -> None:
         """End all processes: the idle ones by themselves, the others by force.
 
-        Blocks until they are gone: for some ten milliseconds, for about `CLOSE_S` if one of them hangs.
+        Blocks until they are gone: for some ten milliseconds, for about a second if one of them hangs.
         What has not begun yet fails. Work that comes later starts new processes.
         """
-        if self._workers is not None:
-            self._workers.close()
-            self._workers = None
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
         self._fallback.close()
 
     def _target(self, tool: Tool) -> Target | None:
@@ -110,15 +102,24 @@ class ProcessExecutor:
                 )
         return self._targets[tool]
 
-    def _finish(self, workers: _Workers, work: Work, target: Target) -> Result:
-        """In a thread: run to the end. The snapshot is taken before anybody can hear of the end."""
+    def _finish(self, pool: WorkerPool, work: Work, target: Target) -> Result:
+        """In a thread: run to the end, the validation of arguments here and the function there."""
         there = copy.copy(work.tool)
-        there.function = partial(workers.run, target)
+        there.function = partial(self._finish_there, pool, target)
         try:
-            value = work.context.run(there.invoke, work.arguments)
-            return Result(Value(self._store.put(value)), value)
+            result: Result = work.context.run(there.invoke, work.arguments)
         except BaseException as error:
             return Result(Failure(error))
+        return result
+
+    def _finish_there(self, pool: WorkerPool, target: Target, /, *args: Any, **kwargs: Any) -> Result:
+        """Have a worker run the function. The snapshot is taken before anybody can hear of the end."""
+        try:
+            value = pool.run(target, args, kwargs)
+            return Result(Value(self._store.put(value)), value)
+        except BaseException as error:
+            # The frames here say nothing, and would keep a dead worker's files open as long as the error.
+            return Result(Failure(error.with_traceback(None)))
 
 
 class _ProcessRunning:
@@ -147,86 +148,6 @@ class _ProcessRunning:
             result = self._finish()
             with suppress(RuntimeError):  # the loop has closed: nobody is left to be told
                 self._loop.call_soon_threadsafe(self.outcome.set_result, result)
-
-
-class _Workers:
-    """Worker processes, and the threads that wait for them: at most `size` of each."""
-
-    def __init__(self, size: int) -> None:
-        self.threads = ThreadPool("asyncfc-process", size)
-        self._lock = threading.Lock()
-        self._all: set[Worker] = set()
-        self._idle: list[Worker] = []
-        self._closed = False
-        # Before `multiprocessing`, loaded earlier, waits at the exit for processes that wait for us.
-        atexit.register(self.close)
-
-    def run(self, target: Target, /, *args: Any, **kwargs: Any) -> Any:
-        """In a thread: run a function in a worker, and return its result or raise its exception.
-
-        Raises:
-            NotTransferable: an argument, the result or the exception cannot cross.
-            WorkerLost: the process died, or there is none.
-        """
-        reply = self._exchange(target, pack(target.tool, args, kwargs))
-        try:
-            value = pickle.loads(reply.body) if reply.kind == VALUE else revive(reply.body)  # noqa: S301
-        except BaseException as error:
-            raise NotTransferable(
-                f"{target.tool} has run, but what it came to cannot be read in this process "
-                f"({type(error).__name__}); return plain data, or {STAY_HERE}"
-            ) from error
-        if reply.kind == VALUE:
-            return value
-        raise value
-
-    def close(self) -> None:
-        """End all processes, and wait for that."""
-        self.threads.close()
-        with self._lock:
-            self._closed = True
-            workers, idle = list(self._all), set(self._idle)
-        for worker in workers:
-            if worker in idle:
-                worker.dismiss()
-            else:
-                worker.terminate()
-        deadline = time.monotonic() + CLOSE_S  # processes know nothing of the time of a loop
-        for worker in workers:
-            worker.join(max(0.0, deadline - time.monotonic()))
-        for worker in workers:
-            if worker.alive:
-                worker.kill(CLOSE_S)
-        atexit.unregister(self.close)
-
-    def _exchange(self, target: Target, arguments: bytes) -> Reply:
-        worker = self._take(target.tool)
-        try:
-            reply = worker.run(target, arguments)
-        except BaseException:
-            with self._lock:
-                self._all.discard(worker)
-            raise
-        with self._lock:
-            self._idle.append(worker)
-        return reply
-
-    def _take(self, tool: str) -> Worker:
-        """An idle worker or a new one. Under the lock, so that `close` misses no process."""
-        with self._lock:
-            if self._closed:
-                raise WorkerLost(f"{tool} did not run: its executor was closed")
-            while self._idle:
-                worker = self._idle.pop()
-                if worker.alive:
-                    return worker
-                self._all.discard(worker)
-            try:
-                worker = Worker()
-            except (OSError, RuntimeError) as error:
-                raise WorkerLost(f"{tool} did not run: a worker process cannot start: {error}") from error
-            self._all.add(worker)
-            return worker
 
 
 def _may_leave(tool: Tool) -> bool:

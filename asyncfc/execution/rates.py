@@ -11,9 +11,9 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Protocol
+from typing import Any, Protocol
 
-from asyncio_throttle import Throttler
+from asyncio_throttle.throttler import Throttler
 
 from asyncfc.errors import DeclarationError
 
@@ -31,7 +31,7 @@ class RateLimiter(Protocol):
         """The call that asked last starts now."""
 
 
-class WindowLimiter(Throttler):  # type: ignore[misc]  # the library has no types
+class WindowLimiter(Throttler):
     """At most `rate_limit` starts within any `period` seconds, by the running loop's clock."""
 
     def flush(self) -> None:
@@ -49,7 +49,7 @@ class WindowLimiter(Throttler):  # type: ignore[misc]  # the library has no type
         self._task_logs[-1] = asyncio.get_running_loop().time()
 
 
-def parse_rate(key: str, rate: str) -> WindowLimiter:
+def parse_rate(key: str, rate: Any) -> WindowLimiter:
     """A limiter from `"5/s"`, `"100/min"`, `"2/10s"`.
 
     Raises:

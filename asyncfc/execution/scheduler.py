@@ -15,12 +15,10 @@ from functools import partial
 from typing import Any
 
 from asyncfc.depgraph.claims import ClaimIndex, Group
-from asyncfc.depgraph.effects import uncovered
 from asyncfc.depgraph.graph import DependencyGraph
-from asyncfc.depgraph.resource import show_label
-from asyncfc.errors import CallError, EffectEscape, ToolAbandoned, ToolTimeout, UnknownHandle
+from asyncfc.errors import CallError, ToolAbandoned, ToolTimeout, UnknownHandle
 from asyncfc.execution.executors import Executor, Result, Work, collect
-from asyncfc.execution.family import Working, adopt, outside_parent, would_deadlock
+from asyncfc.execution.family import Working, adopt, escape, outside_parent, would_deadlock
 from asyncfc.execution.limits import Keys, Limits, Ticket
 from asyncfc.execution.quarantine import Quarantine
 from asyncfc.execution.rates import Rates
@@ -34,6 +32,10 @@ ABANDON_AFTER = 5.0
 
 class Scheduler:
     """All live calls: those that have not released their claims.
+
+    State: `_tasks` has them by order; the graph knows what they wait for, the index what they claim, the
+    quarantine what work that was given up still claims. `_freed` and `_served` are tickets whose slots
+    have become free, or that have got theirs, within the step that runs.
 
     Args:
         executor: where work runs.
@@ -50,6 +52,8 @@ class Scheduler:
         self._index = ClaimIndex()
         self._quarantine = Quarantine()
         self._tasks: dict[int, Task] = {}
+        self._freed: list[Ticket] = []
+        self._served: list[Ticket] = []
         self._orders = 0
 
     def next_order(self) -> int:
@@ -98,8 +102,13 @@ class Scheduler:
 
     def commit(self, tasks: Iterable[Task]) -> None:
         """The message of these calls is complete: its writes may run."""
-        held = [task for task in tasks if task.tool.spec.level != "read" and task.order in self._graph]
-        self._launch([task for task in held if self._graph.lift(task.order)])
+        ready = []
+        for task in tasks:
+            task.committed = True
+            held = task.tool.spec.level != "read" and task.order in self._graph
+            if held and self._graph.lift(task.order):
+                ready.append(task)
+        self._launch(ready)
 
     def withdraw(self, task: Task, reason: str) -> None:
         """Settle a call as cancelled, whatever it is doing; its work is asked to stop."""
@@ -143,14 +152,23 @@ class Scheduler:
     # --- starting -------------------------------------------------------------------------------------
 
     def _launch(self, ready: list[Task]) -> None:
-        """Start, in emission order, the calls that nothing orders any more, as limits allow."""
-        while ready:
-            batch, ready = sorted(ready, key=_by_order), []
-            for task in batch:
+        """Start, in emission order, the calls that nothing orders any more, as limits allow.
+
+        They queue for slots before any slot that has become free is given away: of those that wait then,
+        the oldest gets it (P15).
+        """
+        while ready or self._freed or self._served:
+            waiting = [task for task in sorted(ready, key=_by_order) if not task.future.settled]
+            admitted = [task for task in waiting if not self._is_rated(task) and self._admit(task)]
+            for ticket in self._freed:
+                self._served += self._limits.leave(ticket)
+            admitted += [ticket.task for ticket in self._served]
+            self._freed, self._served, ready = [], [], []
+            for task in sorted(admitted, key=_by_order):
                 if task.paused is not None:
                     if not task.paused.done():
                         task.paused.set_result(None)
-                elif not task.future.settled and not self._is_rated(task) and self._admit(task):
+                elif not task.future.settled:
                     ready += self._start(task)
 
     def _is_rated(self, task: Task) -> bool:
@@ -168,9 +186,9 @@ class Scheduler:
 
     async def _slots(self, task: Task) -> None:
         if not self._admit(task):
-            await self._served(task)
+            await self._for_slots(task)
 
-    async def _served(self, task: Task) -> None:
+    async def _for_slots(self, task: Task) -> None:
         """Wait until the limits have given a queued call its slots."""
         task.paused = asyncio.get_running_loop().create_future()
         try:
@@ -195,6 +213,8 @@ class Scheduler:
     def _start(self, task: Task) -> list[Task]:
         """Start the work; return what became ready instead if the call fails before it."""
         try:
+            if task.escape is not None:
+                raise task.escape
             if len(self._quarantine) and (refusal := self._quarantine.refusal(task)):
                 raise refusal
             arguments = task.final_arguments()
@@ -239,10 +259,16 @@ class Scheduler:
             self._ask_to_stop(task)
 
     def _keep(self, task: Task, result: Result) -> Outcome:
-        """Keep the tool's own object for an answer within grace: a copy if a later call may change it."""
+        """Keep the tool's own object for an answer within grace: a copy if a later call may change it.
+
+        Such a call is live already; or it may come while the message streams, or from another session.
+        """
         if task.keep_own:
-            ordering = task.order in self._graph and self._graph.is_ordering(task.order)
-            task.own = _copied(result) if ordering else result.own
+            assert task.claim is not None
+            claims = task.claim.reads or task.claim.writes
+            others = not task.committed or len(task.tenant.tasks) < len(self._tasks)
+            changed = claims and (others or self._graph.is_ordering(task.order))
+            task.own = _copied(result) if changed else result.own
         return result.outcome
 
     # --- stopping -------------------------------------------------------------------------------------
@@ -307,49 +333,38 @@ class Scheduler:
         return ready
 
     def _tell(self, task: Task, settled: Future, ready: list[Task]) -> Outcome | None:
-        """An input has settled: bind a late claim if it was the last missing; return why it cannot run."""
-        if task.future.settled:
-            return None
-        if task.doomed:
-            return task.obstacle()
+        """An input has settled: bind a late claim if it was the last missing; return why it cannot run.
+
+        A call that never runs binds, too: it may then pass its place in the order on earlier.
+        """
         if task.late is not None and settled.order in task.late:
             task.late.discard(settled.order)
             if not task.late:
-                return self._bind(task, ready)
-        return None
+                self._bind(task, ready)
+        return task.obstacle() if task.doomed and not task.future.settled else None
 
-    def _bind(self, task: Task, ready: list[Task]) -> Failure | None:
-        """Narrow a late claim and drop the edges that no longer stand for a conflict (DESIGN E3)."""
-        wide = task.claim
+    def _bind(self, task: Task, ready: list[Task]) -> None:
+        """Narrow a late claim and drop the edges that no longer stand for a conflict (DESIGN E3).
+
+        A label outside what was claimed fails the call when it is its turn; until then it stays wide.
+        """
         claim, task.late = task.bound_claim()
-        assert wide is not None
-        escaped = uncovered(wide, claim)
-        if escaped is not None:
-            spec = task.tool.spec
-            claimed = ", ".join(repr(label.text) for label in (*spec.reads, *spec.writes) if label.holes)
-            return Failure(
-                EffectEscape(
-                    f"{task.name} did not run: with the value now known it touches "
-                    f"{show_label(escaped)!r}, outside {claimed} as claimed without that value; "
-                    f"declare a wider label for the tool"
-                )
-            )
-        foreign = outside_parent(task, claim)
-        if foreign is not None:
-            return Failure(foreign)
+        task.escape = escape(task, claim) or outside_parent(task, claim)
+        if task.escape is not None:
+            return
         index = self._index_of(task)
         if not index.can_narrow(task.order):
-            return None
+            return
         task.claim = claim
         index.narrow(task.order, claim)
         if task.tenant.emit is not None:
             task.tenant.emit("bound", task.order, reads=claim.reads, writes=claim.writes)
         for older, newer in self._graph.effect_neighbours(task.order):
-            if index.conflict(older, newer) is None:
+            gone = older not in self._graph or newer not in self._graph  # by an edge dropped before
+            if not gone and index.conflict(older, newer) is None:
                 released, may_start = self._graph.drop_effect(older, newer)
                 ready += [self._tasks[order] for order in may_start]
                 ready += self._release(released)
-        return None
 
     def _end(self, task: Task, late_outcome: Outcome | None = None) -> list[Task]:
         """The work has truly stopped, or will never start."""
@@ -358,13 +373,12 @@ class Scheduler:
             task.timer.cancel()
         if task.gate is not None:
             task.gate.cancel()
-        ready = []
         if task.ticket is not None:
-            ready = [ticket.task for ticket in self._limits.leave(task.ticket)]
+            self._freed.append(task.ticket)
         if task.tenant.emit is not None and late_outcome is not None:
             task.tenant.emit("ended late", task.order, outcome=late_outcome)
         self._quarantine.lift(task.order)
-        return ready + self._leave(task) if task.children == 0 else ready
+        return self._leave(task) if task.children == 0 else []
 
     def _leave(self, task: Task) -> list[Task]:
         """Nothing of the call goes on: it releases as soon as all that it is ordered after has."""
@@ -413,12 +427,13 @@ class Scheduler:
         if error is not None:
             raise error
         if task.ticket is not None and not task.stopped:
-            self._launch([ticket.task for ticket in self._limits.give_back(task.ticket)])
+            self._served += self._limits.give_back(task.ticket)
+            self._launch([])
 
     async def resume(self, task: Task) -> None:
         """The work of a call goes on: it takes its slots again, in turn with others."""
         if task.ticket is not None and not task.stopped and not self._limits.enter(task.ticket):
-            await self._served(task)
+            await self._for_slots(task)
 
 
 def _by_order(task: Task) -> int:
@@ -428,5 +443,7 @@ def _by_order(task: Task) -> int:
 def _copied(result: Result) -> Any:
     try:
         return copy.deepcopy(result.own)
-    except Exception:  # cannot be copied: the snapshot is the next best
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # cannot be copied: the snapshot is the next best
         return result.outcome.stored.get() if isinstance(result.outcome, Value) else None

@@ -52,7 +52,8 @@ class Task:
     - `inputs`: the futures that it needs, oldest first; `certain` of them are known to have settled with
       a value. `doomed` once any of them has no value.
     - `gates`: the orders of those inputs whose success it needs, but not their value (irreversible).
-    - `claim`: as registered, then as narrowed; `late`: the inputs that its labels still wait for.
+    - `claim`: as registered, then as narrowed; `late`: the inputs that its labels still wait for;
+      `escape`: why its final labels are not allowed. `committed`: its message is complete.
     - `ticket`: the slots that it needs, once nothing orders it any more; `paused` while it has given them
       back to wait for a child.
     - `gate`: waits for its turn under rate limits, then starts it.
@@ -63,9 +64,9 @@ class Task:
     """
 
     __slots__ = (
-        "arguments", "certain", "children", "claim", "context", "doomed", "future", "gate", "gates",
-        "grouped", "inputs", "keep_own", "late", "own", "own_index", "parent", "paused", "running", "sites", "stopped",
-        "tenant", "ticket", "timer", "tool",
+        "arguments", "certain", "children", "claim", "committed", "context", "doomed", "escape", "future",
+        "gate", "gates", "grouped", "inputs", "keep_own", "late", "own", "own_index", "parent", "paused",
+        "running", "sites", "stopped", "tenant", "ticket", "timer", "tool",
     )  # fmt: skip
 
     def __init__(
@@ -90,6 +91,7 @@ class Task:
         self.doomed = False
         self.claim: Claim | None = None
         self.late: set[int] | None = None
+        self.escape: CallError | None = None
         self.ticket: Ticket | None = None
         self.paused: asyncio.Future[None] | None = None
         self.gate: asyncio.Task[None] | None = None
@@ -99,6 +101,7 @@ class Task:
         self.own_index: ClaimIndex | None = None
         self.children = 0
         self.stopped = False
+        self.committed = False
         self.grouped = False
         self.keep_own = False
         self.own: Any = None

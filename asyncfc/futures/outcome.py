@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from asyncfc.errors import CallCancelled, CallWithheld
+from asyncfc.futures.plain import safe_text
 
 if TYPE_CHECKING:
     from asyncfc.futures.store import Stored
@@ -36,6 +37,9 @@ class Failure:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "traceback", self.error.__traceback__)
+
+    def __repr__(self) -> str:
+        return f"Failure({type(self.error).__name__}: {safe_text(self.error, 200)})"
 
     def unwrap(self) -> Any:
         """Raise the error, with its traceback as it was when it was caught.

@@ -227,7 +227,11 @@ def test_a_worker_that_lost_its_pipe_but_lives_is_stopped_before_the_call_ends(
 
 
 @pytest.mark.slow
-def test_a_child_that_survives_its_worker_does_not_hide_the_worker_s_death(executor: ProcessExecutor) -> None:
+def test_a_child_that_survives_its_worker_does_not_hide_the_worker_s_death(
+    executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asyncfc.execution.worker.LOOK_AGAIN_S", 0.01)
+
     async def story() -> None:
         async with meeting() as met:
             lost = start(executor, tools.leave_a_child, port=met.port)
@@ -238,13 +242,25 @@ def test_a_child_that_survives_its_worker_does_not_hide_the_worker_s_death(execu
     run(story())
 
 
+@pytest.mark.slow
+def test_a_process_that_dies_before_it_is_ready_has_not_run_the_call(
+    executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asyncfc.execution.worker.serve", tools.leave_at_once)
+    lost = error(executor, tools.where)
+    assert isinstance(lost, WorkerLost)
+    assert str(lost).startswith(
+        "where did not run: its worker process died before it was ready (exit code 7; the reason is on"
+    )
+
+
 def test_a_system_that_gives_no_process_fails_the_call(
     executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse() -> None:
         raise BlockingIOError(11, "try again")
 
-    monkeypatch.setattr("asyncfc.execution.processes.Worker", refuse)
+    monkeypatch.setattr("asyncfc.execution.worker_pool.Worker", refuse)
     lost = error(executor, tools.where)
     assert isinstance(lost, WorkerLost)
     assert str(lost) == "where did not run: a worker process cannot start: [Errno 11] try again"
@@ -490,6 +506,17 @@ def test_the_number_of_processes_is_a_whole_number_of_at_least_one(size: Any) ->
         ProcessExecutor(MemoryStore(), max_workers=size)
 
 
+def test_no_work_starts_while_a_worker_imports_the_main_module(
+    executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        start(executor, tools.where)
+
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(DeclarationError, match="must not start its work again"):
+        run(story())
+
+
 # --- what crosses -------------------------------------------------------------------------------------
 
 
@@ -620,7 +647,7 @@ def test_closing_ends_idle_processes_in_peace(
 def test_closing_a_session_leaves_no_process_even_if_a_call_hangs(
     executor: ProcessExecutor, tool: Tool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asyncfc.execution.processes.CLOSE_S", 0.1)
+    monkeypatch.setattr("asyncfc.execution.worker_pool.CLOSE_S", 0.1)
     before = processes()
 
     async def story() -> None:
@@ -668,6 +695,7 @@ from asyncfc.execution.processes import ProcessExecutor
 from asyncfc.futures.store import MemoryStore
 
 print("imported", flush=True)
+not_used = ProcessExecutor(MemoryStore())  # does no harm in a worker
 
 @tool(pure=True)
 def square(n):

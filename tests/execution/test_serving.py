@@ -5,21 +5,22 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from asyncfc.errors import NotTransferable, ToolFailed
-from asyncfc.execution import worker
-from asyncfc.execution.worker import FAILURE, VALUE, Reply, Target, dumps, pack, revive
+from asyncfc.execution import serving
+from asyncfc.execution.serving import FAILURE, READY, VALUE, Reply, Target, dumps, pack, revive
 from tests.execution import process_tools as tools
 
 
 @pytest.fixture
 def interrupt() -> Iterator[Any]:
     before = signal.getsignal(signal.SIGINT)
-    interrupt = worker._Interrupt()
+    interrupt = serving._Interrupt()
     signal.signal(signal.SIGINT, interrupt)
     yield interrupt
     signal.signal(signal.SIGINT, before)
@@ -30,7 +31,7 @@ def ask(interrupt: Any, target: Target, *args: Any, **kwargs: Any) -> Reply:
     with ours, theirs:
         ours.send_bytes(dumps(target))
         ours.send_bytes(pack(target.tool, args, kwargs))
-        worker._serve_one(theirs, interrupt)
+        serving._serve_one(theirs, interrupt)
         return Reply(ours.recv_bytes(), ours.recv_bytes())
 
 
@@ -84,6 +85,11 @@ def test_an_exception_that_can_be_read_back_comes_as_itself(interrupt: Any, how:
     assert (type(found), found.args, str(found)) == (type(expected), expected.args, str(expected))
 
 
+def test_arguments_come_by_their_places_and_names(interrupt: Any) -> None:
+    assert answer(interrupt, "shift", tools.Point(x=1), 2)[1:] == ["Point", 3]
+    assert answer(interrupt, "echo", thing="text") == "text"
+
+
 def test_a_result_goes_pickled_or_as_json_or_not_at_all(interrupt: Any) -> None:
     assert answer(interrupt, "echo", {1: (2, b"\xff")}) == {1: (2, b"\xff")}
     assert answer(interrupt, "give", "keys") == ["a", "b"]
@@ -99,11 +105,24 @@ def test_sigint_raises_in_the_tool_and_only_once(interrupt: Any) -> None:
     assert answer(interrupt, "echo", 1) == 1
 
 
-def test_a_worker_ends_when_the_other_end_of_its_pipe_has_closed(interrupt: Any) -> None:
+def test_a_worker_serves_until_the_other_end_of_its_pipe_closes(interrupt: Any) -> None:
     ours, theirs = multiprocessing.Pipe()
-    ours.close()
+    received = []
+
+    def parent() -> None:
+        received.append(ours.recv_bytes())
+        for n in (1, 2):
+            ours.send_bytes(dumps(Target("echo", tools.__name__, "echo.function")))
+            ours.send_bytes(pack("echo", (n,), {}))
+            received.extend([ours.recv_bytes(), pickle.loads(ours.recv_bytes())])
+        ours.close()
+
+    thread = threading.Thread(target=parent)
+    thread.start()
     with theirs:
-        worker.serve(theirs)
+        serving.serve(theirs)
+    thread.join()
+    assert received == [READY, VALUE, 1, VALUE, 2]
     assert signal.getsignal(signal.SIGINT) is not interrupt  # it has put its own in place
 
 
