@@ -9,19 +9,16 @@ no other moment at which that thread could run anything.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import threading
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
-from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from asyncfc.errors import SessionClosed
 from asyncfc.execution.executors import LocalExecutor
-from asyncfc.execution.threads import Job
+from asyncfc.execution.threads import MAILBOX, Mailbox
 from asyncfc.futures.call import Call
 from asyncfc.futures.future import Future
 from asyncfc.futures.outcome import Outcome
@@ -56,7 +53,7 @@ class BlockingSession:
         tools: Iterable[Tool | Callable[..., Any]] | Mapping[str, Tool | Callable[..., Any]],
         **settings: Any,
     ) -> None:
-        self._caller = _CallerThread()
+        self._caller = Mailbox()
         settings.setdefault("executor", LocalExecutor(MemoryStore(), caller=self._caller))
         self._session = Session(tools, **settings)
         self._loop = asyncio.new_event_loop()
@@ -163,7 +160,10 @@ class BlockingSession:
         return self._wait(run)
 
     def _wait(self, begin: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-        """Run on the loop; meanwhile this thread runs the tools that want the caller's thread."""
+        """Run on the loop; meanwhile this thread runs the tools that want the caller's thread.
+
+        Inside a synchronous tool it runs the synchronous children of that tool (DESIGN O5).
+        """
         if threading.current_thread() is self._thread:
             raise RuntimeError("a BlockingSession was used on its own loop, by an async tool or a listener")
         with self._gate:
@@ -171,7 +171,7 @@ class BlockingSession:
                 raise self._closed()
             done = asyncio.run_coroutine_threadsafe(self._noted(begin), self._loop)
         try:
-            self._caller.run_until(done)
+            (MAILBOX.get() or self._caller).run_until(done)
         except BaseException:  # Ctrl-C, here or in a tool that runs in this thread
             done.cancel()
             raise
@@ -218,42 +218,3 @@ class BlockingMessage:
         """See `Message.answers`."""
         answers: list[Answer] = self._wait(self._message.answers)
         return answers
-
-
-class _CallerThread:
-    """Jobs for whatever threads wait. Each of them has a bell, rung when there may be something to do."""
-
-    def __init__(self) -> None:
-        self._jobs: deque[Job] = deque()
-        self._bells: set[SimpleQueue[None]] = set()
-
-    def submit(self, job: Job) -> None:
-        """Leave a job to the first thread that is free, now or when one waits again."""
-        self._jobs.append(job)
-        for bell in tuple(self._bells):
-            bell.put(None)
-
-    def run_until(self, done: concurrent.futures.Future[Any]) -> None:
-        """Run jobs in this thread until the future is done.
-
-        Raises:
-            KeyboardInterrupt, SystemExit: from outside, or out of a job.
-        """
-        bell: SimpleQueue[None] = SimpleQueue()
-        self._bells.add(bell)
-        done.add_done_callback(lambda _: bell.put(None))
-        try:
-            while not done.done():
-                self._run_one(bell)
-        finally:
-            self._bells.discard(bell)
-
-    def _run_one(self, bell: SimpleQueue[None]) -> None:
-        try:
-            job = self._jobs.popleft()
-        except IndexError:
-            bell.get()
-            return
-        interrupt = job()
-        if interrupt is not None:
-            raise interrupt

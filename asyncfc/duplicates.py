@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from asyncfc.errors import DuplicateCall
 from asyncfc.execution.task import Task
 from asyncfc.futures.future import Future
+from asyncfc.futures.outcome import Failure
 from asyncfc.futures.reference import Reference, Site
 
 Duplicates: TypeAlias = Literal["allow", "share", "reject"]
@@ -50,7 +52,7 @@ class InFlight:
                 f"{first.handle or first.call_id}; use that result"
             )
         if first is not None and task.tool.spec.level == "read" and newest_conflict(task) < first.order:
-            _follow(first, task.future)
+            follow(first, task.future)
             return True
         self._futures[key] = task.future
         task.future.add_done_callback(lambda settled: self._forget(key, settled))
@@ -61,7 +63,46 @@ class InFlight:
             del self._futures[key]
 
 
-def _follow(first: Future, duplicate: Future) -> None:
+@dataclass(slots=True, eq=False)
+class Broken:
+    """What is left of a message whose stream broke, for the one that repeats it (DESIGN O3)."""
+
+    futures: list[Future]
+    """One per call, in order."""
+    tasks: list[Task]
+    """The reads that run, or have run, and are not adopted yet."""
+
+    def adopt(self, task: Task, place: int, newest_conflict: Callable[[Task], int]) -> Task | None:
+        """The same read at the same place, unless something came in between that the new one must see.
+
+        Args:
+            task: the call, about to be registered; its future then shares the outcome.
+            place: of the call in its message.
+            newest_conflict: as for `InFlight.meets`.
+        """
+        if place >= len(self.futures) or task.tool.spec.level != "read":
+            return None
+        leader = self.futures[place].leader
+        running = next((other for other in self.tasks if other.future is leader), None)
+        if running is None or isinstance(leader.outcome, Failure) or not same_call(running, task):
+            return None
+        if newest_conflict(task) > running.order:
+            return None
+        self.tasks.remove(running)
+        follow(leader, task.future)
+        return running
+
+
+def same_call(one: Task, other: Task) -> bool:
+    """Whether two calls have the same tool and arguments."""
+    try:
+        return _key(one) == _key(other)
+    except Exception:  # as above
+        return False
+
+
+def follow(first: Future, duplicate: Future) -> None:
+    """Let a future that has no task share the outcome of another."""
     duplicate.leader = first
 
     def settle(settled: Future) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from asyncfc.conversation.delivery import Outbox
 from asyncfc.depgraph.claims import Group
-from asyncfc.duplicates import InFlight
+from asyncfc.duplicates import Broken, InFlight
 from asyncfc.errors import CallError, TranscriptError, UnknownTool
 from asyncfc.execution.scheduler import Scheduler
 from asyncfc.execution.task import Task, Tenant
@@ -74,19 +74,21 @@ class Message:
 
     - `_calls`, `_futures`: one per call, in order; `_tasks`: of those calls that entered the order.
     - `_group`: its undeclared calls, if they may run concurrently.
+    - `_before`: the broken message that this one repeats; what it does not adopt of it, it withdraws.
     - `_blind`: the outcomes that the model had not seen when it emitted this message; `_withheld`: the
       orders of the calls that were withheld because of these.
     """
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, before: Broken | None = None) -> None:
         self._core = core
+        self._before = before
         self._calls: list[Call] = []
         self._futures: list[Future] = []
         self._tasks: list[Task] = []
         self._group = Group() if core.same_message == "concurrent" else None
         self._blind: list[Future] = core.outbox.unseen() if core.gated else []
         self._withheld: set[int] = set()
-        self._state: Literal["open", "committed", "answered", "withdrawn"] = "open"
+        self._state: Literal["open", "committed", "answered", "withdrawn", "retried"] = "open"
 
     def seal(self, call: Call) -> Future:
         """Register the next call of this message. A call that cannot be made settles at once, as failed.
@@ -114,6 +116,7 @@ class Message:
         """
         self._require("open", "commit")
         self._leave("committed")
+        self._drop_before()
         core = self._core
         for future in self._futures:
             core.table.add(future)
@@ -131,12 +134,28 @@ class Message:
         """
         self._require("open", "withdraw")
         self._leave("withdrawn")
-        for task in reversed(self._tasks):  # the newest first, so that none starts because an older one goes
-            self._core.scheduler.withdraw(task, reason)
-            if self._core.emit is not None:
-                self._core.emit("withdrawn", task.order, reason=reason)
+        self._drop_before()
+        self._withdraw(self._tasks, reason)
         if self._core.retention is not None:
             self._core.retention.see(self._futures)  # nobody will: they have no handles
+
+    def retry(self) -> Message:
+        """Begin this message anew, because its stream broke and the request is sent again (DESIGN O3).
+
+        Where the new message repeats a read at the same place, it adopts the one that runs already,
+        unless something has come in between that it must see. All else of this message is withdrawn.
+
+        Raises:
+            TranscriptError: the message is no longer open.
+        """
+        self._require("open", "retry")
+        self._leave("retried")
+        writes = [task for task in self._tasks if task.tool.spec.level != "read"]
+        self._withdraw(writes, "its message is sent again")
+        reads = [task for task in self._tasks if task.tool.spec.level == "read"]
+        new = Message(self._core, Broken(self._futures, reads))
+        self._core.open.append(new)
+        return new
 
     async def answers(self) -> list[Answer]:
         """One answer per call, in order, after holding them for at most the session's grace.
@@ -150,11 +169,12 @@ class Message:
         self._require("committed", "answer")
         self._state = "answered"
         held = await self._hold(self._core.grace) if self._core.grace > 0 else 0.0
-        own = {task.order: task.own for task in self._tasks if task.keep_own}
         if self._withheld:
             await wait_settled(self._blind)
+        own = {task.order: task.own for task in self._tasks if task.keep_own}
+        self._tasks.clear()
         return [
-            self._answer(call, future, own.get(future.order), held)
+            self._answer(call, future, own.get(future.leader.order), held)
             for call, future in zip(self._calls, self._futures, strict=True)
         ]
 
@@ -186,7 +206,7 @@ class Message:
             core.retention.enter(future, futures_of(sites))
         irreversible = tool.spec.level == "irreversible"
         task = Task(future, tool, arguments, sites, core.tenant, self._futures if irreversible else ())
-        if core.in_flight.meets(task, core.scheduler.newest_conflict):
+        if self._adopts(task) or core.in_flight.meets(task, core.scheduler.newest_conflict):
             return
         if irreversible and self._blind:
             names = ", ".join(str(f.handle) for f in self._blind)
@@ -196,6 +216,27 @@ class Message:
         task.keep_own = core.grace > 0
         core.scheduler.register(task, group=None if tool.spec.declared else self._group)
         self._tasks.append(task)
+
+    def _adopts(self, task: Task) -> bool:
+        """Whether a read of the broken message stands for this call."""
+        if self._before is None:
+            return False
+        adopted = self._before.adopt(task, len(self._futures), self._core.scheduler.newest_conflict)
+        if adopted is not None:
+            self._tasks.append(adopted)
+        return adopted is not None
+
+    def _drop_before(self) -> None:
+        if self._before is not None:
+            self._withdraw(self._before.tasks, "its message was sent again without it")
+            self._before = None
+
+    def _withdraw(self, tasks: Sequence[Task], reason: str) -> None:
+        """Newest first, so that none starts because an older one goes."""
+        for task in reversed(tasks):
+            self._core.scheduler.withdraw(task, reason)
+            if self._core.emit is not None:
+                self._core.emit("withdrawn", task.order, reason=reason)
 
     def _lookup(self, tag: str, number: int, text: str) -> Future:
         if tag != THIS:
@@ -237,7 +278,7 @@ class Message:
         error = outcome.error if isinstance(outcome, Failure) else None
         return Answer(call.id, text, value, error, future, held)
 
-    def _leave(self, state: Literal["committed", "withdrawn"]) -> None:
+    def _leave(self, state: Literal["committed", "withdrawn", "retried"]) -> None:
         self._state = state
         self._core.open.remove(self)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from asyncfc.blocking import BlockingSession, _CallerThread
+from asyncfc.blocking import BlockingSession
 from asyncfc.errors import (
     CallCancelled,
     DeclarationError,
@@ -23,6 +23,7 @@ from asyncfc.errors import (
     TranscriptError,
     UnknownHandle,
 )
+from asyncfc.execution.threads import Mailbox
 from asyncfc.futures.future import Future
 from asyncfc.futures.outcome import Cancelled, Failure, Value
 from asyncfc.session import Answer, Awaited, Call, Delivery, Note
@@ -499,7 +500,7 @@ def test_ctrl_c_while_the_caller_only_waits_propagates_and_the_call_goes_on() ->
     gate, main = Gate(), threading.get_ident()
 
     def interrupt_and_wait() -> str:
-        while sys._current_frames()[main].f_code is not _CallerThread._run_one.__code__:
+        while sys._current_frames()[main].f_code is not Mailbox._run_one.__code__:
             pass
         signal.pthread_kill(main, signal.SIGINT)
         return gate()
@@ -560,7 +561,7 @@ def test_a_job_for_the_caller_is_done_by_a_thread_that_waits_even_if_another_lea
 
 
 def test_every_waiting_thread_hears_of_a_job_so_that_none_can_swallow_it() -> None:
-    caller, done = _CallerThread(), concurrent.futures.Future[None]()
+    caller, done = Mailbox(), concurrent.futures.Future[None]()
     caller._bells.update(SimpleQueue() for _ in range(20))  # of threads that are about to leave
     waiting = Background(lambda: caller.run_until(done))
     while len(caller._bells) <= 20:

@@ -61,6 +61,7 @@ class Outbox:
         self, wording: Wording, grammar: HandleGrammar, tag: str, retention: Retention | None = None
     ) -> None:
         self._wording = wording
+        self._grammar = grammar
         self._retention = retention
         self._escape = partial(grammar.escape, tag=tag)
         self._unseen: dict[int, Future] = {}
@@ -85,7 +86,7 @@ class Outbox:
 
     def owe(self, call: Call, future: Future) -> str:
         """Answer with the handle; return the text. The outcome is due when it settles."""
-        self._owed[future.order] = future, _in_short(call)
+        self._owed[future.order] = future, _in_short(call, self._grammar)
         future.add_done_callback(self._fall_due)
         return self._wording.placeholder.format(handle=future.handle)
 
@@ -169,7 +170,7 @@ class Outbox:
         return encodable(text)
 
 
-def _in_short(call: Call) -> str:
+def _in_short(call: Call, grammar: HandleGrammar) -> str:
     """The arguments in short, whatever a program has put into them."""
     text = call.arguments
     if not isinstance(text, str):
@@ -178,4 +179,9 @@ def _in_short(call: Call) -> str:
             text = json.dumps(dict(text or {}), ensure_ascii=False, default=other)
         except Exception:  # keys that JSON does not have, or an object whose own code raised
             text = other(text)
-    return encodable(shorten(text, MAX_ARGUMENT_CHARS))
+    short = shorten(text, MAX_ARGUMENT_CHARS)
+    if short != text:
+        for mention in grammar.mention.finditer(short):
+            if mention.end() == len(short) - 1:  # cut within its number, `$k7qz_12` reads as `$k7qz_1`
+                short = short[: mention.start()] + "…"
+    return encodable(short)

@@ -74,9 +74,9 @@ class ClaimIndex:
         self._unbound.remove(order)
         self._claims[order] = self._side[order] = claim
 
-    def newest_conflict(self, claim: Claim) -> int:
-        """The newest live call that a call with this claim would be ordered after; -1 if none."""
-        return max((older for older, _ in self._conflicts(claim)), default=-1)
+    def conflicting(self, claim: Claim) -> Iterator[int]:
+        """The live calls that a call with this claim would be ordered after; one may come twice."""
+        return (older for older, _ in self._conflicts(claim))
 
     def conflict(self, older: int, newer: int) -> Conflict | None:
         """Why these two live calls are ordered, as their claims stand now; None if they are not."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from asyncfc.errors import ProjectionError
 from asyncfc.execution import streams
-from asyncfc.execution.threads import Job, ThreadPool
+from asyncfc.execution.threads import MAILBOX, Mailbox, ThreadPool, Threads
 from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value
 from asyncfc.futures.store import Store
 from asyncfc.tool import Tool
@@ -34,6 +35,8 @@ class Work:
     tool: Tool
     arguments: dict[str, Any]
     context: Context
+    begun: Callable[[], object] | None = None
+    """Called on the loop when the work truly begins; not set if nobody needs to know."""
     concurrent: bool = False
     """It may run beside other undeclared calls, so not in their one worker thread (DESIGN E1b)."""
     progress: streams.Take | None = None
@@ -79,19 +82,13 @@ class Executor(Protocol):
         """Take no more work; give up threads and processes as soon as they are idle."""
 
 
-class Threads(Protocol):
-    """Something that runs jobs in other threads than the loop's."""
-
-    def submit(self, job: Job, /) -> None:
-        """Queue a job."""
-
-
 class LocalExecutor:
     """Async tools on the running loop; synchronous tools in threads of this process.
 
     A synchronous tool without declared effects shares one worker thread with all others of its kind
     (objects with thread affinity then stay in one thread); with declared effects it runs in the pool;
-    `thread="worker" | "pool" | "caller"` overrides.
+    `thread="worker" | "pool" | "caller"` overrides. A synchronous tool that was called from inside another
+    one runs in that one's thread while it waits.
 
     Args:
         store: keeps the results.
@@ -117,12 +114,16 @@ class LocalExecutor:
             else tool.thread or ("pool" if tool.spec.declared or work.concurrent else "worker")
         )
         if place == "caller" and self._caller is not None:
-            return _ThreadRunning(self._caller, self, work)
+            return _ThreadRunning(self._caller, self, work, overflow=self._pool)
         if place in ("loop", "caller"):
+            if work.begun is not None:
+                work.begun()
             begin = partial(tool.invoke, work.arguments)
             coroutine = self.finish(begin, work.progress, in_caller=place == "caller")
             return _LoopRunning(coroutine, work.context)
-        return _ThreadRunning(self._pool if place == "pool" else self._worker, self, work)
+        pool = self._pool if place == "pool" else self._worker
+        mailbox = work.context.get(MAILBOX)  # of the thread whose work has submitted this call
+        return _ThreadRunning(pool if mailbox is None else mailbox, self, work, overflow=pool)
 
     def close(self) -> None:
         """Let the threads end as soon as they are idle."""
@@ -203,8 +204,10 @@ class _LoopRunning:
 class _ThreadRunning:
     """A job for other threads. It can be cancelled until a thread has taken it, and if it streams."""
 
-    def __init__(self, threads: Threads, executor: LocalExecutor, work: Work) -> None:
+    def __init__(self, threads: Threads, executor: LocalExecutor, work: Work, *, overflow: Threads) -> None:
         self._loop = asyncio.get_running_loop()
+        self._mailbox = Mailbox(overflow)
+        work.context.run(MAILBOX.set, self._mailbox)
         self._executor = executor
         self._work = work
         self._taken = threading.Lock()  # whoever acquires it first decides: the thread, or cancel()
@@ -231,14 +234,21 @@ class _ThreadRunning:
     def _job(self) -> BaseException | None:
         if not self._taken.acquire(blocking=False):
             return None
+        self._tell(self._work.begun)
         result = self._executor.finish_in_thread(self._work, self._drain)
         try:
             self._loop.call_soon_threadsafe(self._hand_over, result)
         except RuntimeError:  # the loop has closed: nobody is left to be told; `Session.close` said so
             _drop(result)
+        self._mailbox.close()  # children that it did not wait for
         outcome = result.outcome if isinstance(result, Result) else None
         error = outcome.error if isinstance(outcome, Failure) else None
         return error if isinstance(error, KeyboardInterrupt | SystemExit) else None
+
+    def _tell(self, listener: Callable[[], object] | None) -> None:
+        if listener is not None:
+            with suppress(RuntimeError):  # the loop has closed
+                self._loop.call_soon_threadsafe(listener)
 
     def _drain(self, stream: Generator[Any, None, Any]) -> list[Any]:
         self._streaming = True

@@ -142,8 +142,9 @@ class Scheduler:
         return self._quarantine.lift(order)
 
     def newest_conflict(self, task: Task) -> int:
-        """The newest live call that this one, not registered yet, would be ordered after; -1 if none."""
-        return self._index.newest_conflict(task.bound_claim()[0])
+        """The newest call that may yet change what this one, not registered yet, touches; -1 if none."""
+        live = (self._tasks[order] for order in self._index.conflicting(task.bound_claim()[0]))
+        return max((older.order for older in live if older.running or not older.future.settled), default=-1)
 
     def abandoned(self) -> Collection[Task]:
         """Tasks whose work was given up and still goes on."""
@@ -224,18 +225,21 @@ class Scheduler:
             task.tenant.emit("started", task.order, arguments=arguments)
         task.context.run(CALLER.set, Working(self, task))
         progress = None if task.tenant.emit is None else partial(self._on_progress, task)
-        work = Work(task.tool, arguments, task.context, concurrent=task.grouped, progress=progress)
+        begun = None if task.tool.timeout is None else partial(self._on_begun, task, task.tool.timeout)
+        work = Work(task.tool, arguments, task.context, begun, concurrent=task.grouped, progress=progress)
         task.running = running = self._executor.start(work)
         if running.outcome is not running.ended:
             running.outcome.add_done_callback(partial(self._on_outcome, task))
         running.ended.add_done_callback(partial(self._on_ended, task))
-        timeout = task.tool.timeout
-        if timeout is not None:
-            loop = asyncio.get_running_loop()
-            task.timer = loop.call_later(timeout, self._on_timeout, task, timeout)
         return []
 
     # --- what work reports ----------------------------------------------------------------------------
+
+    def _on_begun(self, task: Task, timeout: float) -> None:
+        """The timeout counts from here; waiting for a thread does not count (DESIGN F2)."""
+        if not task.future.settled and task.timer is None:
+            loop = asyncio.get_running_loop()
+            task.timer = loop.call_later(timeout, self._on_timeout, task, timeout)
 
     def _on_progress(self, task: Task, item: Any) -> None:
         if not task.future.settled and task.tenant.emit is not None:

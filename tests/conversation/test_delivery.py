@@ -377,3 +377,11 @@ def test_the_arguments_recalled_are_those_of_the_call_not_what_became_of_the_obj
     arguments["q"].append("dogs")
     future.settle(value("v"))
     assert request(box)[0].text == '$k7qz_1 = look({"q": ["cats"]}) has ended:\nv'
+
+
+def test_short_arguments_do_not_end_within_a_handle() -> None:
+    for length in range(MAX_ARGUMENT_CHARS - 12, MAX_ARGUMENT_CHARS):
+        box = outbox()
+        owe(box, 0, {"q": "x" * (length - 8) + " $k7qz_1234", "more": "y" * 99}).settle(value("v"))
+        (delivery,) = request(box)
+        assert not re.search(r"\$k7qz_\d+…", delivery.text)
