@@ -12,6 +12,8 @@ TYPE_CHECKING = False  # as type checkers read it; `typing` would cost more than
 
 if TYPE_CHECKING:
     from asyncfc.blocking import BlockingSession
+    from asyncfc.conversation.delivery import Delivery, Note
+    from asyncfc.conversation.wording import Wording
     from asyncfc.errors import (
         AsyncFCError,
         BadArguments,
@@ -20,13 +22,16 @@ if TYPE_CHECKING:
         CallError,
         CallWithheld,
         DeclarationError,
+        DuplicateCall,
         EffectEscape,
         InternalError,
         NotSettled,
         NotTransferable,
         ProjectionError,
+        ResourceQuarantined,
         RootCause,
         SessionClosed,
+        ToolAbandoned,
         ToolFailed,
         ToolTimeout,
         TranscriptError,
@@ -36,11 +41,18 @@ if TYPE_CHECKING:
         UpstreamFailed,
         ValueDropped,
         WorkerLost,
+        WouldDeadlock,
     )
+    from asyncfc.execution.executors import Executor, LocalExecutor
+    from asyncfc.execution.processes import ProcessExecutor
     from asyncfc.futures.call import Call
     from asyncfc.futures.future import Future
-    from asyncfc.futures.outcome import Cancelled, Failure, Value, Withheld
-    from asyncfc.session import Answer, Awaited, Delivery, Finished, Message, Session
+    from asyncfc.futures.handle import HandleGrammar
+    from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value, Withheld
+    from asyncfc.futures.store import MemoryStore
+    from asyncfc.message import Answer, Message
+    from asyncfc.runtime import Runtime
+    from asyncfc.session import Awaited, Finished, Session
     from asyncfc.tool import Tool, tool
     from asyncfc.trace.events import Event
 
@@ -60,20 +72,31 @@ __all__ = [
     "Cancelled",
     "DeclarationError",
     "Delivery",
+    "DuplicateCall",
     "EffectEscape",
     "Event",
+    "Executor",
     "Failure",
     "Finished",
     "Future",
+    "HandleGrammar",
     "InternalError",
+    "LocalExecutor",
+    "MemoryStore",
     "Message",
     "NotSettled",
     "NotTransferable",
+    "Note",
+    "Outcome",
+    "ProcessExecutor",
     "ProjectionError",
+    "ResourceQuarantined",
     "RootCause",
+    "Runtime",
     "Session",
     "SessionClosed",
     "Tool",
+    "ToolAbandoned",
     "ToolFailed",
     "ToolTimeout",
     "TranscriptError",
@@ -84,27 +107,38 @@ __all__ = [
     "Value",
     "ValueDropped",
     "Withheld",
+    "Wording",
     "WorkerLost",
+    "WouldDeadlock",
     "__version__",
     "tool",
 ]
 
 _MODULE_OF = {
-    "Answer": "session",
+    "Answer": "message",
     "Awaited": "session",
     "BlockingSession": "blocking",
     "Call": "futures.call",
     "Cancelled": "futures.outcome",
-    "Delivery": "session",
+    "Delivery": "conversation.delivery",
     "Event": "trace.events",
+    "Executor": "execution.executors",
     "Failure": "futures.outcome",
     "Finished": "session",
     "Future": "futures.future",
-    "Message": "session",
+    "HandleGrammar": "futures.handle",
+    "LocalExecutor": "execution.executors",
+    "MemoryStore": "futures.store",
+    "Message": "message",
+    "Note": "conversation.delivery",
+    "Outcome": "futures.outcome",
+    "ProcessExecutor": "execution.processes",
+    "Runtime": "runtime",
     "Session": "session",
     "Tool": "tool",
     "Value": "futures.outcome",
     "Withheld": "futures.outcome",
+    "Wording": "conversation.wording",
     "tool": "tool",
 }
 """Where each public name lives; those that are not here live in `asyncfc.errors`."""

@@ -9,14 +9,14 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from asyncfc import Call, Delivery, Session, Tool, tool
+from asyncfc import Call, Delivery, Note, Session, Tool, tool
 
 Message = dict[str, Any]
 Model = Callable[[list[Message]], Awaitable[Message]]
 
 
-def note(deliveries: Sequence[Delivery]) -> list[Message]:
-    """Outcomes for the model to read: quoted, in user role, after the answers to all calls."""
+def note(deliveries: Sequence[Delivery | Note]) -> list[Message]:
+    """What the model is to read: quoted, in user role, after the answers to all calls."""
     text = "\n\n".join(delivery.text for delivery in deliveries)
     return [{"role": "user", "content": f"[tool results]\n{text}"}] if deliveries else []
 
@@ -28,7 +28,7 @@ async def agent(model: Model, tools: Sequence[Tool], question: str) -> str:
         while True:
             with session.sampling() as deliveries:  # seen once the request has succeeded
                 messages += note(deliveries)
-                reply = await model(messages)
+                reply = await model(messages)  # with retries in here, if you have any
             messages.append(reply)
             calls = [
                 Call(call["id"], call["function"]["name"], call["function"]["arguments"])
@@ -38,9 +38,9 @@ async def agent(model: Model, tools: Sequence[Tool], question: str) -> str:
                 messages.append({"role": "tool", "tool_call_id": answer.call_id, "content": answer.text})
             if not calls:  # the model is done: is there anything that it has not been told?
                 waited = await session.await_future()
-                if not waited.settled:
+                if not (waited.settled or waited.notes):
                     return str(reply["content"])
-                messages += note(waited.settled)
+                messages += note([*waited.settled, *waited.notes])
 
 
 @tool(reads="accounts.{owner}")

@@ -51,7 +51,7 @@ class Report:
 
     def value(self) -> Any:
         assert isinstance(self.outcome, Value), self.text
-        return self.outcome.stored.get()
+        return self.outcome.get()
 
 
 async def judge(session: Session, bad: Call) -> tuple[Outcome, str]:

@@ -91,7 +91,7 @@ def test_a_read_behind_a_new_write_is_not_adopted() -> None:
 def test_a_retry_of_a_retry_adopts_all_the_same_and_a_withdrawn_one_withdraws_all() -> None:
     async def story(session: Session, read: Puppet, write: Puppet) -> None:
         message = session.message()
-        seal(message, "read")
+        future = seal(message, "read")
         await settle_loop()
         (run,) = read.running
         for _ in range(2):

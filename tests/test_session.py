@@ -77,7 +77,7 @@ def test_a_call_is_answered_at_once_with_a_handle() -> None:
         (call(x="$this_2"), "UnknownHandle"),
         (call("two", y=1), "BadArguments"),
         (call("two", x=1, z=1), "BadArguments"),
-        (call(**{"$this_1": 1}), "BadReference"),
+        (Call("c", "doll", {"$this_1": 1}), "BadReference"),
     ],
 )
 def test_a_call_that_cannot_be_made_is_answered_with_the_reason_and_its_siblings_run(

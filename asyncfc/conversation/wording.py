@@ -47,7 +47,7 @@ class Wording:
         """
         if isinstance(outcome, Value):
             try:
-                return escape(outcome.stored.text())
+                return escape(outcome.text())
             except ValueDropped as dropped:
                 outcome = Failure(dropped)
         match outcome:

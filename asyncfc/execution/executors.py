@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from asyncfc.errors import ProjectionError
 from asyncfc.execution import streams
 from asyncfc.execution.threads import MAILBOX, Mailbox, ThreadPool, Threads
-from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value
+from asyncfc.futures.outcome import Cancelled, Failure, Outcome
 from asyncfc.futures.store import Store
 from asyncfc.tool import Tool
 
@@ -118,8 +118,7 @@ class LocalExecutor:
         if place in ("loop", "caller"):
             if work.begun is not None:
                 work.begun()
-            begin = partial(tool.invoke, work.arguments)
-            coroutine = self.finish(begin, work.progress, in_caller=place == "caller")
+            coroutine = self.finish(tool.invoke, work.arguments, work.progress, in_caller=place == "caller")
             return _LoopRunning(coroutine, work.context)
         pool = self._pool if place == "pool" else self._worker
         mailbox = work.context.get(MAILBOX)  # of the thread whose work has submitted this call
@@ -131,18 +130,22 @@ class LocalExecutor:
         self._pool.close()
 
     async def finish(
-        self, begin: Callable[[], Any], progress: streams.Take | None, *, in_caller: bool = False
+        self,
+        begin: Callable[[Any], Any],
+        argument: Any,
+        progress: streams.Take | None,
+        *,
+        in_caller: bool = False,
     ) -> Result:
         """On the loop: run to the end. The snapshot is taken before anybody can hear of the end."""
         try:
-            value = begin()
+            value = begin(argument)
             while streams.is_awaitable(value):
                 value = await value
             if streams.is_stream(value):
                 value = streams.step_by_step(value)
             if streams.is_async_stream(value):
-                take = progress and (lambda item: progress(self.show(item)))
-                value = await streams.drain_async(value, take)
+                value = await streams.drain_async(value, progress and partial(self._pass_on, progress))
             return self._result(value)
         except GeneratorExit:  # the coroutine is being closed: not the tool's doing
             raise
@@ -177,8 +180,11 @@ class LocalExecutor:
             return str(error)
         return stored.text() if stored.is_artifact else stored.get()
 
+    def _pass_on(self, progress: streams.Take, item: Any) -> None:
+        progress(self.show(item))
+
     def _result(self, value: Any) -> Result:
-        return Result(Value(self._store.put(value)), value)
+        return Result(self._store.put(value), value)
 
 
 def _cancelled(error: asyncio.CancelledError) -> Result:
@@ -267,7 +273,7 @@ class _ThreadRunning:
         if isinstance(result, Result):
             self.outcome.set_result(result)
             return
-        coroutine = self._executor.finish(lambda: result, self._work.progress)
+        coroutine = self._executor.finish(_as_it_is, result, self._work.progress)
         self._rest = self._loop.create_task(coroutine, context=self._work.context)
         self._rest.add_done_callback(partial(self._on_rest, result))
 
@@ -277,6 +283,10 @@ class _ThreadRunning:
             self.outcome.set_result(Result(Cancelled("cancelled while it ran")))
         else:
             self.outcome.set_result(collect(rest))
+
+
+def _as_it_is(rest: Rest) -> Rest:
+    return rest
 
 
 def _drop(result: object) -> None:

@@ -42,6 +42,7 @@ class _Slots:
     """Invariant: somebody waits only while none is free."""
 
     free: int
+    """Less than 0 if some were taken beyond the limit."""
     waiting: list[tuple[int, Ticket]] = field(default_factory=list)
 
 
@@ -94,24 +95,27 @@ class Limits:
         """Take the slots that are free; return whether the ticket has all. If not, it waits."""
         while ticket.held < len(ticket.keys):
             slots = self._slots[ticket.keys[ticket.held]]
-            if slots.free == 0:
+            if slots.free <= 0:
                 heapq.heappush(slots.waiting, (ticket.order, ticket))
                 return False
             slots.free -= 1
             ticket.held += 1
         return True
 
+    def take(self, ticket: Ticket) -> None:
+        """Take all slots of a new ticket, free or not: its work goes on already."""
+        for key in ticket.keys:
+            self._slots[key].free -= 1
+        ticket.held = len(ticket.keys)
+
     def leave(self, ticket: Ticket) -> list[Ticket]:
         """Give up for good, waiting or not; return the tickets that now have all their slots."""
         ticket.left = True
-        return self.give_back(ticket)
-
-    def give_back(self, ticket: Ticket) -> list[Ticket]:
-        """Give back the slots of a ticket, which may enter again; return those that now have all theirs."""
         served = []
         for key in ticket.keys[: ticket.held]:
-            self._slots[key].free += 1
-            heir = self._first(key)
+            slots = self._slots[key]
+            slots.free += 1
+            heir = self._first(key) if slots.free > 0 else None
             if heir is not None and self.enter(heir):
                 served.append(heir)
         ticket.held = 0

@@ -19,8 +19,9 @@ from asyncfc.errors import DeclarationError
 from asyncfc.execution.executors import Executor, LocalExecutor, Result, Running, Work
 from asyncfc.execution.serving import Target
 from asyncfc.execution.threads import ThreadPool
+from asyncfc.execution.worker import Begun
 from asyncfc.execution.worker_pool import WorkerPool
-from asyncfc.futures.outcome import Cancelled, Failure, Value
+from asyncfc.futures.outcome import Cancelled, Failure
 from asyncfc.futures.store import Store
 from asyncfc.tool import Tool
 
@@ -43,8 +44,7 @@ class ProcessExecutor:
     - The death of a process is the failure (`WorkerLost`) of the call that it ran, and of no other. That
       call is not tried again (DESIGN F3); the next one gets a new process.
     - A call that runs cannot be cancelled: nobody knows what it would leave half done. After its timeout
-      (which counts from the start of the work, waiting for a free process included) it goes on and keeps
-      its claims; see `abandon_after`.
+      (which counts from when a process takes it) it goes on and keeps its claims; see `abandon_after`.
     - A worker imports the main module, as every process does that is not forked: what a program does
       belongs under `if __name__ == "__main__":`.
 
@@ -77,7 +77,9 @@ class ProcessExecutor:
             return self._fallback.start(work)
         if self._pool is None:
             self._pool = WorkerPool(self._size)
-        return _ProcessRunning(self._pool.threads, partial(self._finish, self._pool, work, target))
+        return _ProcessRunning(
+            self._pool.threads, partial(self._finish, self._pool, work, target), work.begun
+        )
 
     def close(self) -> None:
         """End all processes: the idle ones by themselves, the others by force.
@@ -102,21 +104,23 @@ class ProcessExecutor:
                 )
         return self._targets[tool]
 
-    def _finish(self, pool: WorkerPool, work: Work, target: Target) -> Result:
+    def _finish(self, pool: WorkerPool, work: Work, target: Target, begun: Begun) -> Result:
         """In a thread: run to the end, the validation of arguments here and the function there."""
         there = copy.copy(work.tool)
-        there.function = partial(self._finish_there, pool, target)
+        there.function = partial(self._finish_there, pool, target, begun)
         try:
             result: Result = work.context.run(there.invoke, work.arguments)
         except BaseException as error:
             return Result(Failure(error))
         return result
 
-    def _finish_there(self, pool: WorkerPool, target: Target, /, *args: Any, **kwargs: Any) -> Result:
+    def _finish_there(
+        self, pool: WorkerPool, target: Target, begun: Begun, /, *args: Any, **kwargs: Any
+    ) -> Result:
         """Have a worker run the function. The snapshot is taken before anybody can hear of the end."""
         try:
-            value = pool.run(target, args, kwargs)
-            return Result(Value(self._store.put(value)), value)
+            value = pool.run(target, args, kwargs, begun)
+            return Result(self._store.put(value), value)
         except BaseException as error:
             # The frames here say nothing, and would keep a dead worker's files open as long as the error.
             return Result(Failure(error.with_traceback(None)))
@@ -125,9 +129,10 @@ class ProcessExecutor:
 class _ProcessRunning:
     """Work for a worker process. It can be cancelled until a thread has taken it."""
 
-    def __init__(self, threads: ThreadPool, finish: Callable[[], Result]) -> None:
+    def __init__(self, threads: ThreadPool, finish: Callable[[Begun], Result], begun: Begun | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._finish = finish
+        self._begun = begun
         self._taken = threading.Lock()  # whoever acquires it first decides: the thread, or cancel()
         self.outcome: asyncio.Future[Result] = self._loop.create_future()
         self.ended = self.outcome  # an outcome comes from a worker that is idle again, or dead
@@ -145,9 +150,16 @@ class _ProcessRunning:
 
     def _job(self) -> None:
         if self._taken.acquire(blocking=False):
-            result = self._finish()
-            with suppress(RuntimeError):  # the loop has closed: nobody is left to be told
-                self._loop.call_soon_threadsafe(self.outcome.set_result, result)
+            result = self._finish(self._tell_begun)
+            self._tell(self.outcome.set_result, result)
+
+    def _tell_begun(self) -> None:
+        if self._begun is not None:
+            self._tell(self._begun)
+
+    def _tell(self, function: Callable[..., object], *args: Any) -> None:
+        with suppress(RuntimeError):  # the loop has closed: nobody is left to be told
+            self._loop.call_soon_threadsafe(function, *args)
 
 
 def _may_leave(tool: Tool) -> bool:

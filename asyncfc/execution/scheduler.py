@@ -11,6 +11,7 @@ import asyncio
 import copy
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
@@ -55,6 +56,7 @@ class Scheduler:
         self._freed: list[Ticket] = []
         self._served: list[Ticket] = []
         self._orders = 0
+        self._context = copy_context()  # for what work reports: it concerns no call in particular
 
     def next_order(self) -> int:
         """The next place in the order of registration."""
@@ -78,7 +80,7 @@ class Scheduler:
         if refused is not None:
             task.inputs = ()
         working = CALLER.get()
-        if isinstance(working, Working) and working.scheduler is self and not working.task.stopped:
+        if isinstance(working, Working) and working.scheduler is self and working.task is not None:
             refused = refused or adopt(working.task, task, self._graph)
         self._tasks[task.order] = task.tenant.tasks[task.order] = task
         effects = {}
@@ -191,11 +193,12 @@ class Scheduler:
 
     async def _for_slots(self, task: Task) -> None:
         """Wait until the limits have given a queued call its slots."""
-        task.paused = asyncio.get_running_loop().create_future()
+        task.paused = paused = asyncio.get_running_loop().create_future()
         try:
-            await task.paused
+            await paused
         finally:
-            task.paused = None
+            if task.paused is paused:
+                task.paused = None
 
     def _admit(self, task: Task) -> bool:
         """Whether the limits let it start now. If not, it comes back when its slots are free."""
@@ -223,14 +226,15 @@ class Scheduler:
             return self._conclude(task, Failure(error), ended=True)
         if task.tenant.emit is not None:
             task.tenant.emit("started", task.order, arguments=arguments)
-        task.context.run(CALLER.set, Working(self, task))
+        task.working = Working(self, task)
+        task.context.run(CALLER.set, task.working)
         progress = None if task.tenant.emit is None else partial(self._on_progress, task)
         begun = None if task.tool.timeout is None else partial(self._on_begun, task, task.tool.timeout)
         work = Work(task.tool, arguments, task.context, begun, concurrent=task.grouped, progress=progress)
         task.running = running = self._executor.start(work)
         if running.outcome is not running.ended:
-            running.outcome.add_done_callback(partial(self._on_outcome, task))
-        running.ended.add_done_callback(partial(self._on_ended, task))
+            running.outcome.add_done_callback(task.working.on_outcome, context=self._context)
+        running.ended.add_done_callback(task.working.on_ended, context=self._context)
         return []
 
     # --- what work reports ----------------------------------------------------------------------------
@@ -245,11 +249,13 @@ class Scheduler:
         if not task.future.settled and task.tenant.emit is not None:
             task.tenant.emit("progress", task.order, item=item)
 
-    def _on_outcome(self, task: Task, done: asyncio.Future[Result]) -> None:
+    def on_outcome(self, task: Task, done: asyncio.Future[Result]) -> None:
+        """The outcome of a call is known; its work may go on."""
         if not task.future.settled:
             self._launch(self._conclude(task, self._keep(task, collect(done)), ended=False))
 
-    def _on_ended(self, task: Task, done: asyncio.Future[Result]) -> None:
+    def on_ended(self, task: Task, done: asyncio.Future[Result]) -> None:
+        """The work of a call has truly stopped."""
         result = collect(done)
         if task.future.settled:
             self._launch(self._end(task, result.outcome))
@@ -373,6 +379,9 @@ class Scheduler:
     def _end(self, task: Task, late_outcome: Outcome | None = None) -> list[Task]:
         """The work has truly stopped, or will never start."""
         task.stopped = True
+        if task.working is not None:
+            task.working.stop()
+            task.working = None
         if task.timer is not None:
             task.timer.cancel()
         if task.gate is not None:
@@ -414,8 +423,7 @@ class Scheduler:
     def _foreign(self, task: Task) -> CallError | None:
         """Why the call cannot be ordered: an input without a value is not one of this order's calls."""
         for future in task.inputs:
-            known = self._tasks.get(future.leader.order)
-            if future.outcome is None and (known is None or known.future is not future.leader):
+            if future.outcome is None and not self._is_live(future):
                 return UnknownHandle(f"{future!r}, an argument of {task.name}, belongs to another session")
         return None
 
@@ -427,17 +435,37 @@ class Scheduler:
         Raises:
             WouldDeadlock: one of these waits for this very call.
         """
-        error = would_deadlock(self._graph, task, pending)
+        error = would_deadlock(self._graph, task, [future for future in pending if self._is_live(future)])
         if error is not None:
             raise error
         if task.ticket is not None and not task.stopped:
-            self._served += self._limits.give_back(task.ticket)
+            self._renew(task)
+            if task.paused is not None and not task.paused.done():  # after another wait, over by now
+                task.paused.set_result(None)
             self._launch([])
 
     async def resume(self, task: Task) -> None:
         """The work of a call goes on: it takes its slots again, in turn with others."""
         if task.ticket is not None and not task.stopped and not self._limits.enter(task.ticket):
             await self._for_slots(task)
+
+    def retake(self, task: Task) -> None:
+        """A wait of the work was interrupted: it has its slots again, beyond the limit if need be."""
+        if task.ticket is not None and not task.stopped:
+            self._limits.take(self._renew(task))
+            self._launch([])
+
+    def _renew(self, task: Task) -> Ticket:
+        """Give up the slots of a call, had or waited for; return the ticket that it can enter with again."""
+        assert task.ticket is not None
+        self._served += self._limits.leave(task.ticket)
+        task.ticket = Ticket(task.order, task.ticket.keys, task=task)
+        return task.ticket
+
+    def _is_live(self, future: Future) -> bool:
+        """Whether it is of one of this order's calls: another session counts its calls from 0, too."""
+        known = self._tasks.get(future.leader.order)
+        return known is not None and known.future is future.leader
 
 
 def _by_order(task: Task) -> int:
@@ -450,4 +478,4 @@ def _copied(result: Result) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException:  # cannot be copied: the snapshot is the next best
-        return result.outcome.stored.get() if isinstance(result.outcome, Value) else None
+        return result.outcome.get() if isinstance(result.outcome, Value) else None

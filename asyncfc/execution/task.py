@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyncfc.depgraph.claims import ClaimIndex
 from asyncfc.depgraph.effects import Claim
@@ -17,6 +17,9 @@ from asyncfc.futures.future import Future
 from asyncfc.futures.outcome import Failure, Outcome, Value, Withheld
 from asyncfc.futures.reference import Site, futures_of, substitute
 from asyncfc.tool import Tool
+
+if TYPE_CHECKING:  # made by the scheduler, above
+    from asyncfc.execution.family import Working
 
 
 class Tenant:
@@ -57,16 +60,18 @@ class Task:
     - `ticket`: the slots that it needs, once nothing orders it any more; `paused` while it has given them
       back to wait for a child.
     - `gate`: waits for its turn under rate limits, then starts it.
-    - `running`: its work, once started; `timer`: until its timeout, then until it counts as abandoned.
+    - `running`: its work, once started; `working`: what its context knows of it; `timer`: until its
+      timeout, then until it counts as abandoned.
     - `parent`: the task that submitted it from inside its work; `children`: how many of its own are live,
-      ordered among themselves by its `index`; `stopped`: its own work has ended, its children's may not have.
+      ordered among themselves by its `index`; `stopped`: its own work has ended, its children's may not
+      have.
     - `keep_own`: somebody wants the tool's own object; `own`: that object, once there.
     """
 
     __slots__ = (
         "arguments", "certain", "children", "claim", "committed", "context", "doomed", "escape", "future",
         "gate", "gates", "grouped", "inputs", "keep_own", "late", "own", "own_index", "parent", "paused",
-        "running", "sites", "stopped", "tenant", "ticket", "timer", "tool",
+        "running", "sites", "stopped", "tenant", "ticket", "timer", "tool", "working",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +101,7 @@ class Task:
         self.paused: asyncio.Future[None] | None = None
         self.gate: asyncio.Task[None] | None = None
         self.running: Running | None = None
+        self.working: Working | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.parent: Task | None = None
         self.own_index: ClaimIndex | None = None

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
+from typing import TypeAlias
 
 from asyncfc.errors import WorkerLost
 from asyncfc.execution.serving import READY, Reply, Target, dumps, serve
+
+Begun: TypeAlias = Callable[[], object]
 
 LOOK_AGAIN_S = 1.0
 """How often the death of a worker is looked for that left children of its own behind, in seconds."""
@@ -42,8 +46,8 @@ class Worker:
         """Whether the process lives."""
         return self._process.is_alive()
 
-    def run(self, target: Target, arguments: bytes) -> Reply:
-        """Run one call, and block until its end.
+    def run(self, target: Target, arguments: bytes, begun: Begun) -> Reply:
+        """Run one call, and block until its end. `begun` is called when the process is about to take it.
 
         Raises:
             WorkerLost: the process has ended, by now in any case.
@@ -51,6 +55,7 @@ class Worker:
         with suppress(EOFError, OSError):
             if not self._ready:
                 self._ready = self._receive() == READY
+            begun()
             self._connection.send_bytes(dumps(target))
             self._connection.send_bytes(arguments)
             return Reply(self._receive(), self._receive())

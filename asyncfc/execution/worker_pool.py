@@ -12,7 +12,7 @@ from typing import Any
 from asyncfc.errors import DeclarationError, NotTransferable, WorkerLost
 from asyncfc.execution.serving import STAY_HERE, VALUE, Reply, Target, pack, revive
 from asyncfc.execution.threads import ThreadPool
-from asyncfc.execution.worker import Worker
+from asyncfc.execution.worker import Begun, Worker
 
 CLOSE_S = 1.0
 """Seconds that `close` leaves the processes to end by themselves before it kills them."""
@@ -35,14 +35,14 @@ class WorkerPool:
         # Before `multiprocessing`, loaded earlier, waits at the exit for processes that wait for us.
         atexit.register(self.close)
 
-    def run(self, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def run(self, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any], begun: Begun) -> Any:
         """In a thread: run a function in a worker, and return its result or raise its exception.
 
         Raises:
             NotTransferable: an argument, the result or the exception cannot cross.
             WorkerLost: the process died, or there is none.
         """
-        reply = self._exchange(target, pack(target.tool, args, kwargs))
+        reply = self._exchange(target, pack(target.tool, args, kwargs), begun)
         try:
             value = pickle.loads(reply.body) if reply.kind == VALUE else revive(reply.body)  # noqa: S301
         except BaseException as error:
@@ -73,10 +73,10 @@ class WorkerPool:
                 worker.kill(CLOSE_S)
         atexit.unregister(self.close)
 
-    def _exchange(self, target: Target, arguments: bytes) -> Reply:
+    def _exchange(self, target: Target, arguments: bytes, begun: Begun) -> Reply:
         worker = self._take(target.tool)
         try:
-            reply = worker.run(target, arguments)
+            reply = worker.run(target, arguments, begun)
         except BaseException:  # its death, or a result that is too large for this process
             worker.kill(CLOSE_S)
             with self._lock:

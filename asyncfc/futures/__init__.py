@@ -12,7 +12,7 @@ from asyncfc.futures.projection import project
 from asyncfc.futures.reference import Site, futures_of, scan, substitute
 from asyncfc.futures.retention import Dropped, Retention
 from asyncfc.futures.schema import admits_only_strings
-from asyncfc.futures.store import Artifact, JsonValue, MemoryStore, Store, Stored
+from asyncfc.futures.store import Artifact, JsonValue, MemoryStore, Store
 from asyncfc.futures.table import FutureTable, unknown_handle
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "Retention",
     "Site",
     "Store",
-    "Stored",
     "Value",
     "Withheld",
     "admits_only_strings",

@@ -7,6 +7,7 @@ and is settled by the scheduler only.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Generator
 from contextvars import ContextVar
 from typing import Any, NoReturn, Protocol
@@ -24,9 +25,17 @@ class Caller(Protocol):
     async def resume(self) -> None:
         """It goes on, as soon as it may."""
 
+    def break_off(self) -> None:
+        """Its wait was interrupted; it goes on at once."""
+
+    def stop(self) -> None:
+        """Its work has stopped."""
+
 
 CALLER: ContextVar[Caller | None] = ContextVar("asyncfc_caller", default=None)
 """Set in the context in which the work of a call runs."""
+
+_log = logging.getLogger("asyncfc")
 
 
 class Future:
@@ -90,10 +99,13 @@ class Future:
         self.outcome = outcome
         callbacks, self._callbacks = self._callbacks, None
         for callback in callbacks or ():
-            callback(self)
+            try:
+                callback(self)
+            except Exception:  # a program's callback; the others, and the order of calls, go on
+                _log.exception("a done callback of %r raised: %r", self, callback)
 
     def add_done_callback(self, callback: Callable[[Future], object]) -> None:
-        """Call `callback(future)` when settled: at once if it already is. It must not raise."""
+        """Call `callback(future)` when settled: at once if it already is. What it raises then is logged."""
         if self.outcome is not None:
             callback(self)
         elif self._callbacks is None:
@@ -156,6 +168,10 @@ async def wait_settled(
         future.add_done_callback(count)
     try:
         await asyncio.wait([waiter], timeout=timeout)
+    except BaseException:
+        if caller is not None:
+            caller.break_off()
+        raise
     finally:
         waiter.cancel()
         for future in watched:

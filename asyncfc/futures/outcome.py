@@ -6,26 +6,57 @@ back into an exception only where somebody asks for the value (`unwrap`).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from asyncfc.errors import CallCancelled, CallWithheld
 from asyncfc.futures.plain import safe_text
 
-if TYPE_CHECKING:
-    from asyncfc.futures.store import Stored
+if TYPE_CHECKING:  # handles import futures, and futures outcomes
+    from asyncfc.futures.handle import Path
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
-    """The tool returned; `stored` is the snapshot of its result, taken when the call ended."""
+class Value(ABC):
+    """The tool returned: the snapshot of its result, taken when the call ended.
 
-    stored: Stored
+    Where it lies is its store's business (`Store`); it never changes.
+    """
+
+    __slots__ = ()
+
+    is_artifact: ClassVar[bool]
+    """Whether the value has no JSON form and is passed whole, by identity."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Roughly the bytes that keeping the value costs."""
+
+    @abstractmethod
+    def get(self) -> Any:
+        """Return a structural copy of the value (an artifact itself)."""
+
+    @abstractmethod
+    def at(self, path: Path) -> Any:
+        """Return a copy of the part that the path leads to.
+
+        Raises:
+            UnresolvedPath: the path does not exist in the value.
+        """
+
+    @abstractmethod
+    def text(self) -> str:
+        """Return the canonical text of the value."""
+
+    @abstractmethod
+    def preview(self, max_chars: int) -> str:
+        """Return the start of the text, in at most `max_chars` characters, the last one `…` if cut."""
 
     def unwrap(self) -> Any:
         """Return a copy of the value (an artifact is handed over by identity)."""
-        return self.stored.get()
+        return self.get()
 
 
 @dataclass(frozen=True, slots=True)

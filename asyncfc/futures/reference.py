@@ -18,7 +18,7 @@ from asyncfc.futures.outcome import Value
 from asyncfc.futures.plain import CONTAINERS, canonical_text, safe_text, size_of
 from asyncfc.futures.projection import MAX_DEPTH
 from asyncfc.futures.schema import admits_only_strings
-from asyncfc.futures.store import Stored, parse_container
+from asyncfc.futures.store import parse_container
 
 __all__ = ["Lookup", "Reference", "Site", "futures_of", "scan", "split_text", "substitute"]
 
@@ -212,7 +212,7 @@ class _Filler:
         return self._whole(reference, site.location)
 
     def _whole(self, reference: Reference, location: Path) -> Any:
-        stored = _stored(reference)
+        stored = _value_of(reference)
         value = _part(reference, stored)
         if stored.is_artifact or value is None or type(value) is str:
             return value
@@ -225,7 +225,7 @@ class _Filler:
         return value
 
     def _inside(self, reference: Reference) -> str:
-        stored = _stored(reference)
+        stored = _value_of(reference)
         if stored.is_artifact:
             raise BadReference(
                 f"{reference.text} stands inside a text, but what {reference.future.tool!r} returned has no "
@@ -252,14 +252,14 @@ class _Filler:
             )
 
 
-def _stored(reference: Reference) -> Stored:
+def _value_of(reference: Reference) -> Value:
     outcome = reference.future.outcome
     if not isinstance(outcome, Value):
         raise InternalError(f"{reference.text} was to be replaced, but {reference.future!r} has no value")
-    return outcome.stored
+    return outcome
 
 
-def _part(reference: Reference, stored: Stored) -> Any:
+def _part(reference: Reference, stored: Value) -> Any:
     """A copy of what the reference leads to."""
     if not reference.path:
         return stored.get()

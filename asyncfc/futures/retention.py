@@ -24,7 +24,7 @@ class Retention:
     Every operation takes constant time, amortised, per future that it is given.
 
     Args:
-        max_bytes: that all values may take together, as `Stored.size` counts them.
+        max_bytes: that all values may take together, as `Value.size` counts them.
 
     - `total`: bytes of the values that are kept.
 
@@ -54,7 +54,7 @@ class Retention:
         """
         inputs = tuple(inputs)
         for given in inputs:
-            if isinstance(given.outcome, Value) and isinstance(given.outcome.stored, Dropped):
+            if isinstance(given.outcome, Value) and isinstance(given.outcome, Dropped):
                 given.outcome.unwrap()
         self.pin(inputs)
         future.add_done_callback(partial(self._leave, inputs))
@@ -77,7 +77,7 @@ class Retention:
     def keep(self, future: Future) -> None:
         """A future has settled: count its value, if it has one."""
         if isinstance(future.outcome, Value):
-            self._kept[future] = size = future.outcome.stored.size
+            self._kept[future] = size = future.outcome.size
             self.total += size
             self._shrink()
 
@@ -105,10 +105,10 @@ class Retention:
             self._seen.remove(future)
             size = self._kept.pop(future)
             self.total -= size
-            future.outcome = Value(Dropped(future, size))
+            future.outcome = Dropped(future, size)
 
 
-class Dropped:
+class Dropped(Value):
     """Stands for a value that is no longer kept. That it was a value is still true."""
 
     __slots__ = ("_message",)

@@ -12,47 +12,31 @@ from typing import Any, Protocol
 
 from asyncfc.errors import ProjectionError, UnresolvedPath
 from asyncfc.futures.handle import Path, show_path
-from asyncfc.futures.plain import canonical_text, copy_json, describe, encoder, safe_text, shorten, size_of
+from asyncfc.futures.outcome import Value
+from asyncfc.futures.plain import (
+    CONTAINERS,
+    canonical_text,
+    copy_json,
+    describe,
+    encoder,
+    safe_text,
+    shorten,
+    size_of,
+)
 from asyncfc.futures.projection import NoJsonForm, project
 
 MAX_PARSED_CHARS = 16_000_000
 """No longer text is parsed so that a path can index it."""
+SMALL_CHARS = 10_000
+"""Containers of no more JSON text than this are held as text."""
 MAX_ARTIFACT_CHARS = 100_000
 """Characters of an artifact's text."""
-
-
-class Stored(Protocol):
-    """One value, frozen when its call ended."""
-
-    @property
-    def is_artifact(self) -> bool:
-        """Whether the value has no JSON form and is passed whole, by identity."""
-
-    @property
-    def size(self) -> int:
-        """Roughly the bytes that keeping the value costs."""
-
-    def get(self) -> Any:
-        """Return a structural copy of the value (an artifact itself)."""
-
-    def at(self, path: Path) -> Any:
-        """Return a copy of the part that the path leads to.
-
-        Raises:
-            UnresolvedPath: the path does not exist in the value.
-        """
-
-    def text(self) -> str:
-        """Return the canonical text of the value."""
-
-    def preview(self, max_chars: int) -> str:
-        """Return the start of the text, in at most `max_chars` characters, the last one `…` if cut."""
 
 
 class Store(Protocol):
     """Keeps the results of calls."""
 
-    def put(self, value: Any) -> Stored:
+    def put(self, value: Any) -> Value:
         """Take the snapshot of a result.
 
         Raises:
@@ -65,7 +49,7 @@ class MemoryStore:
 
     __slots__ = ()
 
-    def put(self, value: Any) -> Stored:
+    def put(self, value: Any) -> Value:
         """Take the snapshot of a result, at once; later changes to the object change nothing.
 
         Raises:
@@ -89,15 +73,22 @@ class MemoryStore:
 _ATOMS = frozenset((str, float, bool))
 
 
-class JsonValue:
-    """A value that has a JSON form, held as that."""
+class JsonValue(Value):
+    """A value that has a JSON form. Small containers are held as JSON text, all else as it is.
 
-    __slots__ = ("_parsed", "_size", "_value")
+    Text takes a fraction of the room, and is nothing that the garbage collector would have to walk for as
+    long as the session lives. From large values, copies share the strings.
+    """
+
+    __slots__ = ("_data", "_parsed", "_size", "_text")
 
     is_artifact = False
 
     def __init__(self, value: Any) -> None:
-        self._value = value
+        text = encoder.encode(value) if type(value) in CONTAINERS else None
+        small = text is not None and len(text) <= SMALL_CHARS
+        self._text = text if small else None
+        self._data = None if small else value
         self._size: int | None = None
         self._parsed: dict[Path, Any] | None = None
 
@@ -108,12 +99,12 @@ class JsonValue:
     def size(self) -> int:
         """Roughly the bytes that the value takes; counted when first asked for."""
         if self._size is None:
-            self._size = size_of(self._value)
+            self._size = size_of(self._whole())
         return self._size
 
     def get(self) -> Any:
         """Return a structural copy of the value."""
-        return copy_json(self._value)
+        return copy_json(self._data) if self._text is None else json.loads(self._text)
 
     def at(self, path: Path) -> Any:
         """Return a copy of the part that the path leads to.
@@ -123,7 +114,7 @@ class JsonValue:
         Raises:
             UnresolvedPath: the path does not exist; says where it stopped and what was there.
         """
-        value = self._value
+        value = self._whole()
         for place, part in enumerate(path):
             if type(value) is str:
                 value = self._parse(path[:place], value)
@@ -135,18 +126,23 @@ class JsonValue:
 
     def text(self) -> str:
         """Return the canonical text of the value."""
-        return canonical_text(self._value)
+        return canonical_text(self._data) if self._text is None else self._text
 
     def preview(self, max_chars: int) -> str:
         """Return the start of the text; no more of it is rendered than needed."""
-        if type(self._value) is str:
-            return shorten(self._value[: max_chars + 1], max_chars)
+        known = self._data if type(self._data) is str else self._text
+        if known is not None:
+            return shorten(known[: max_chars + 1], max_chars)
         text = ""
-        for chunk in encoder.iterencode(self._value):
+        for chunk in encoder.iterencode(self._data):
             text += chunk
             if len(text) > max_chars:
                 break
         return shorten(text, max_chars)
+
+    def _whole(self) -> Any:
+        """The value itself, not to be handed out."""
+        return self._data if self._text is None else json.loads(self._text)
 
     def _parse(self, path: Path, text: str) -> Any:
         """What the text at a path holds if that is a JSON object or array, else the text; parsed once."""
@@ -157,23 +153,28 @@ class JsonValue:
         return self._parsed[path]
 
 
-class Artifact:
+class Artifact(Value):
     """A value without a JSON form: passed whole, by identity, without paths.
 
     Its text is rendered once, when the call ends, so that it does not depend on later changes.
     """
 
-    __slots__ = ("_text", "_value", "size")
+    __slots__ = ("_size", "_text", "_value")
 
     is_artifact = True
 
     def __init__(self, value: Any) -> None:
         self._value = value
         self._text = safe_text(value, MAX_ARTIFACT_CHARS)
-        self.size = _size_of_object(value) + len(self._text)
+        self._size = _size_of_object(value) + len(self._text)
 
     def __repr__(self) -> str:
         return f"Artifact({self.preview(60)})"
+
+    @property
+    def size(self) -> int:
+        """Roughly the bytes that the object itself and its text take."""
+        return self._size
 
     def get(self) -> Any:
         """Return the very object that the tool returned."""

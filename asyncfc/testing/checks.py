@@ -5,18 +5,20 @@ The letters are those of the properties of the design: P1 serialisable, P4 paral
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from itertools import combinations
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from itertools import combinations, permutations, product
 
 from asyncfc.depgraph.effects import Claim, conflict
 from asyncfc.depgraph.resource import overlaps, parse_label
-from asyncfc.errors import UnresolvedPath
-from asyncfc.futures.outcome import Failure, Value
+from asyncfc.errors import EffectEscape, ResourceQuarantined, ToolTimeout, UnresolvedPath
+from asyncfc.execution.rates import parse_rate
+from asyncfc.futures.handle import DEFAULT_GRAMMAR
+from asyncfc.futures.outcome import Cancelled, Failure, Value, Withheld
 from asyncfc.testing.ideal import ideal_times
-from asyncfc.testing.oracle import digest, first_failed
-from asyncfc.testing.programs import Program
-from asyncfc.testing.trial import Trial
+from asyncfc.testing.oracle import digest, first_failed, refs
+from asyncfc.testing.programs import Program, is_final
+from asyncfc.testing.trial import Trial, in_order
 
 
 def serialisable(trial: Trial, reference: Trial) -> None:
@@ -28,10 +30,93 @@ def serialisable(trial: Trial, reference: Trial) -> None:
         assert cells[path] == marks, f"cell {'/'.join(path)}: {cells[path]} instead of {marks}"
 
 
-def parallel(program: Program, trial: Trial, reference: Trial) -> None:
+def in_some_order(program: Program, trial: Trial) -> None:
+    """E1b: results and final state are those of the calls in an order in which only groups are mixed."""
+    differences = []
+    for order in _orders(program):
+        try:
+            return serialisable(trial, in_order(program, order=order))
+        except AssertionError as difference:
+            differences.append(f"{order}: {difference}")
+    raise AssertionError("\n".join(differences))
+
+
+def _orders(program: Program) -> Iterator[list[int]]:
+    """The orders in which the undeclared calls of each message are mixed, and inputs still come first."""
+    groups: dict[int, list[int]] = {}
+    for n, step in enumerate(program.steps):
+        if step.tool.endswith("_once"):
+            groups.setdefault(program.firsts[n], []).append(n)
+    places = [n for group in groups.values() for n in group]
+    for mixed in product(*map(permutations, groups.values())):
+        taken = dict(zip(places, (n for group in mixed for n in group), strict=True))
+        order = [taken.get(n, n) for n in range(len(program.steps))]
+        at = {n: place for place, n in enumerate(order)}
+        needs = ((ref.call, n) for n, step in enumerate(program.steps) for ref in refs(step.arguments))
+        if all(at[one] < at[other] for one, other in needs):
+            yield order
+
+
+def exceptions_are_due(program: Program, trial: Trial) -> None:
+    """Only what was asked to stop is cancelled, only what takes too long times out, at its time, ..."""
+    asked = {n for _, n in program.cancels}
+    starts, settles = trial.times("started"), trial.times("settled")
+    for n, outcome in enumerate(trial.outcomes):
+        step, timeout = program.steps[n], trial.tools[program.steps[n].tool].timeout
+        error = outcome.error if isinstance(outcome, Failure) else None
+        if isinstance(outcome, Cancelled):
+            assert n in asked, f"call {n} was cancelled: {outcome}"
+        if isinstance(error, ToolTimeout):
+            assert timeout is not None
+            assert step.arguments["delay"] > timeout, f"call {n} timed out although it takes less"
+            assert settles[n] - starts[n] == timeout, f"call {n} timed out after {settles[n] - starts[n]} s"
+        if isinstance(error, ResourceQuarantined):
+            lost = [u for u in range(n) if program.steps[u].tool.endswith("_lost") and u in starts]
+            assert lost, f"call {n} was refused, and nothing was given up: {error}"
+            assert n not in {m for _, m, _ in trial.world.log}, f"call {n} ran"
+
+
+def knew_what_it_had_to(program: Program, trial: Trial) -> None:
+    """E4: an irreversible call runs if, and only if, all outcomes of earlier messages had been seen."""
+    ran = {n for _, n, what in trial.world.log if what == "start"}
+    for n, step in enumerate(program.steps):
+        if is_final(step):
+            unseen = set(range(program.firsts[n])) - trial.knew[n]
+            missing = [u for u in program.gates[n] if not isinstance(trial.outcomes[u], Value)]
+            assert n not in ran or not (unseen or missing), f"call {n} ran blind to {unseen or missing}"
+            if isinstance(trial.outcomes[n], Withheld):
+                assert unseen or missing, f"call {n} was withheld for nothing: {trial.outcomes[n]}"
+
+
+def no_handle_reached_a_tool(trial: Trial) -> None:
+    """P21: no text in the arguments of a started tool is a handle of this session."""
+    known = {future.handle for future in trial.futures}
+    for event in trial.events:
+        if event.kind == "started":
+            left = [text for text in _texts(event.data["arguments"]) if _handles_in(text) & known]
+            assert not left, f"call {event.call} was started with {left}"
+
+
+def _texts(value: object) -> Iterator[str]:
+    rest = deque([value])
+    while rest:
+        value = rest.popleft()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping):
+            rest.extend([*value, *value.values()])
+        elif isinstance(value, list | tuple):
+            rest.extend(value)
+
+
+def _handles_in(text: str) -> set[str]:
+    return {DEFAULT_GRAMMAR.mint(match[3], int(match[4])) for match in DEFAULT_GRAMMAR.mention.finditer(text)}
+
+
+def parallel(program: Program, trial: Trial, reference: Trial, *, concurrent: bool = False) -> None:
     """P4: every call starts, settles and releases exactly when it can, given free slots."""
     starts, settles, releases = (trial.times(kind) for kind in ("started", "settled", "released"))
-    ideal = ideal_times(program, reference.outcomes, reference.tools)
+    ideal = ideal_times(program, reference.outcomes, reference.tools, concurrent=concurrent)
     for n, call in enumerate(ideal):
         got = starts.get(n), settles[n], releases[n]
         wanted = call.start, call.settle, call.release
@@ -41,7 +126,7 @@ def parallel(program: Program, trial: Trial, reference: Trial) -> None:
 def settled_once(trial: Trial) -> None:
     """P6: one terminal state per call, the same wherever it is told; and it releases once, later."""
     for n, future in enumerate(trial.futures):
-        events = [event for event in trial.events if event.call == n]
+        events = trial.events_of(n)
         kinds = [event.kind for event in events if event.kind in {"started", "settled", "released"}]
         assert kinds in (["settled", "released"], ["started", "settled", "released"]), f"call {n}: {kinds}"
         told = [event.data["outcome"] for event in events if event.kind == "settled"]
@@ -54,8 +139,9 @@ def run_once_or_never(program: Program, trial: Trial) -> None:
     starts = Counter(n for _, n, what in trial.world.log if what == "start")
     for n, step in enumerate(program.steps):
         outcome = trial.outcomes[n]
-        stopped = isinstance(outcome, Failure) and isinstance(outcome.error, UnresolvedPath)
-        expected = 0 if stopped or first_failed(step.arguments, trial.outcomes) is not None else 1
+        stopped = isinstance(outcome, Failure) and isinstance(outcome.error, UnresolvedPath | EffectEscape)
+        blame = first_failed(step.arguments, trial.outcomes, program.gates.get(n, ()))
+        expected = 0 if stopped or blame is not None else 1
         assert starts[n] == expected, f"call {n} ran {starts[n]} times instead of {expected}: {outcome}"
 
 
@@ -81,6 +167,17 @@ def within_limits(program: Program, trial: Trial) -> None:
             assert len(counted) <= most, f"limit {key!r} of {most}: {counted} run at the same time"
 
 
+def within_rate(trial: Trial, key: str, rate: str) -> None:
+    """No window of the rate's length holds more starts than it admits (`"*"` or `"tool:NAME"`)."""
+    limiter = parse_rate(key, rate)
+    names = {future.order: future.tool for future in trial.made}
+    times = [e.t for e in trial.events if e.kind == "started" and key in {"*", f"tool:{names[e.call]}"}]
+    for first, beyond in zip(times, times[limiter.rate_limit :], strict=False):
+        assert beyond - first >= limiter.period - 1e-9, (
+            f"{limiter.rate_limit + 1} starts from {first} to {beyond}"
+        )
+
+
 def in_emission_order(program: Program, trial: Trial) -> None:
     """P15: of the calls that wait for a slot of the same, single limit the oldest starts first."""
     (key,) = program.limits  # with several a newer call may be ahead in another queue
@@ -103,6 +200,7 @@ def nothing_kept(trial: Trial) -> None:
     scheduler = trial.session._scheduler
     index = scheduler._index
     assert (len(scheduler._graph), len(scheduler._graph._graph), len(index)) == (0, 0, 0)
+    assert (len(scheduler._tasks), len(scheduler._quarantine)) == (0, 0)
     assert not index._side
     assert not index._unbound
     for trie in (index._readers, index._writers):
@@ -142,7 +240,7 @@ def obeys_what_ended(trial: Trial, reference: Trial) -> None:
 def _running(trial: Trial) -> Iterator[set[int]]:
     running: set[int] = set()
     for _, n, what in trial.world.log:
-        if what == "start":
+        if what in {"start", "resume"}:
             running.add(n)
             yield running
         else:
@@ -151,14 +249,16 @@ def _running(trial: Trial) -> Iterator[set[int]]:
 
 def _counts(n: int, key: str, program: Program, trial: Trial) -> bool:
     """Whether call `n` counts against a limit."""
+    if key == "*":
+        return True
     name = program.steps[n].tool
-    if key == "*" or key.startswith("tool:"):
-        return key in {"*", f"tool:{name}"}
+    if key.startswith("tool:"):
+        return key == f"tool:{name}"
     claim = _claim(n, program, trial)
     return any(overlaps(parse_label(key), label) for label in (*claim.reads, *claim.writes))
 
 
 def _claim(n: int, program: Program, trial: Trial) -> Claim:
     """What call `n` claimed when it started."""
-    (arguments,) = [e.data["arguments"] for e in trial.events if e.kind == "started" and e.call == n]
+    (arguments,) = [e.data["arguments"] for e in trial.events_of(n) if e.kind == "started"]
     return trial.tools[program.steps[n].tool].spec.bind(arguments)

@@ -28,7 +28,7 @@ from asyncfc.futures.future import Future
 from asyncfc.futures.handle import DEFAULT_GRAMMAR
 from asyncfc.futures.outcome import Failure, Value
 from asyncfc.futures.reference import scan, substitute
-from asyncfc.futures.store import JsonValue, MemoryStore
+from asyncfc.futures.store import MemoryStore
 from asyncfc.message import Message
 
 
@@ -134,22 +134,46 @@ def first_of_group_hides() -> Any:
 
 def stale_share() -> Any:
     """A call shares the outcome of an equal one in flight, although a write lies in between (S9)."""
-    return planted(ClaimIndex, "newest_conflict", lambda _: lambda _self, _claim: -1)
+    return planted(Scheduler, "newest_conflict", lambda _: lambda _self, _task: -1)
+
+
+class Lazy(Value):
+    """Takes its snapshot anew each time that somebody looks at it."""
+
+    is_artifact = False
+
+    def __init__(self, live: Any) -> None:
+        self._live = live
+
+    @property
+    def _now(self) -> Value:
+        return MemoryStore().put(self._live)
+
+    @property
+    def size(self) -> int:
+        """See `Value.size`."""
+        return self._now.size
+
+    def get(self) -> Any:
+        """See `Value.get`."""
+        return self._now.get()
+
+    def at(self, path: Any) -> Any:
+        """See `Value.at`."""
+        return self._now.at(path)
+
+    def text(self) -> str:
+        """See `Value.text`."""
+        return self._now.text()
+
+    def preview(self, max_chars: int) -> str:
+        """See `Value.preview`."""
+        return self._now.preview(max_chars)
 
 
 def late_snapshot() -> Any:
     """A result is projected when somebody looks at it, not when its call ended."""
-
-    class Lazy(JsonValue):
-        @property
-        def _value(self) -> Any:
-            return MemoryStore().put(self._live).get()
-
-        @_value.setter
-        def _value(self, live: Any) -> None:
-            self._live = live
-
-    return planted(LocalExecutor, "_result", lambda _: lambda _, value: Result(Value(Lazy(value)), value))
+    return planted(LocalExecutor, "_result", lambda _: lambda _, value: Result(Lazy(value), value))
 
 
 def lost_exception() -> Any:
@@ -159,7 +183,7 @@ def lost_exception() -> Any:
         async def finish(self: LocalExecutor, *args: Any, **options: Any) -> Result:
             result: Result = await original(self, *args, **options)
             swallowed = isinstance(result.outcome, Failure)
-            return Result(Value(MemoryStore().put(None))) if swallowed else result
+            return Result(MemoryStore().put(None)) if swallowed else result
 
         return finish
 

@@ -1,8 +1,9 @@
 """The ideal timing of a program: what "as parallel as data flow and declared effects allow" means.
 
 With free slots a call starts at the latest of: its message's commit (a declared read: its seal), the
-settling of its data inputs, the binding of its labels, and the moment at which each older conflicting
-call stops blocking it (DESIGN §6). Each time depends on older calls only, so one pass gives them all.
+settling of its data inputs (if it is irreversible, also of the earlier calls of its message), the binding
+of its labels, and the moment at which each older conflicting call stops blocking it (DESIGN §6). Each
+time depends on older calls only, so one pass gives them all.
 It knows labels and conflicts (`asyncfc.depgraph.effects`), and nothing of the scheduler.
 """
 
@@ -13,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from asyncfc.depgraph.effects import Claim, conflict
-from asyncfc.futures.outcome import Outcome, Value
+from asyncfc.errors import ToolTimeout
+from asyncfc.futures.outcome import Failure, Outcome, Value
 from asyncfc.testing.oracle import Step, first_failed, refs, resolve
 from asyncfc.testing.programs import Program
 from asyncfc.tool import Tool
@@ -37,31 +39,45 @@ class _Claims:
     bound_at: float
 
 
-def ideal_times(program: Program, outcomes: Sequence[Outcome], tools: Mapping[str, Tool]) -> list[Ideal]:
+def ideal_times(
+    program: Program,
+    outcomes: Sequence[Outcome],
+    tools: Mapping[str, Tool],
+    *,
+    concurrent: bool = False,
+) -> list[Ideal]:
     """When each call of the program starts, settles and releases with free slots.
 
     Args:
         program: its calls say how long they take (`delay`, none if `fail` is "start").
         outcomes: of a sequential run: they say who fails, and which labels late paths lead to.
         tools: for the declared effects.
+        concurrent: undeclared calls of one message are not ordered among themselves.
     """
     times: list[Ideal] = []
     claims: list[_Claims] = []
+    firsts, gates = program.firsts, program.gates
+
+    def fellows(u: int, n: int) -> bool:
+        undeclared = not any(tools[program.steps[i].tool].spec.declared for i in (u, n))
+        return concurrent and undeclared and firsts[u] == firsts[n]
+
     for n, step in enumerate(program.steps):
         spec = tools[step.tool].spec
         claims.append(_claims(n, program, outcomes, times, tools[step.tool]))
-        free = max((_free_of(claims[u], claims[n], times[u]) for u in range(n)), default=0.0)
+        older = (u for u in range(n) if not fellows(u, n))
+        free = max((_free_of(claims[u], claims[n], times[u]) for u in older), default=0.0)
         ready = program.sealed_at[n] if spec.level == "read" else program.committed_at[n]
-        blame = first_failed(step.arguments, outcomes)
+        inputs = {*gates.get(n, ()), *(ref.call for ref in refs(step.arguments))}
+        blame = first_failed(step.arguments, outcomes, gates.get(n, ()))
         if blame is not None:
-            inputs = [ref.call for ref in refs(step.arguments) if ref.call <= blame]
-            settle = max(program.sealed_at[n], *(times[i].settle for i in inputs))
+            settle = max(program.sealed_at[n], *(times[i].settle for i in inputs if i <= blame))
             times.append(Ideal(None, settle, max(settle, free)))
         else:
-            settled = max((times[ref.call].settle for ref in refs(step.arguments)), default=0.0)
-            start = max(ready, settled, free)
-            end = start + _duration(step, outcomes)
-            times.append(Ideal(start if _runs(outcomes[n]) else None, end, end))
+            start = max(ready, free, *(times[i].settle for i in inputs), 0.0)
+            settles, ends = _durations(step, outcomes, tools[step.tool])
+            runs = _runs(outcomes[n])
+            times.append(Ideal(start if runs else None, start + settles, start + ends))
     return times
 
 
@@ -95,11 +111,16 @@ def _runs(outcome: Outcome) -> bool:
     """Whether the tool itself ran (it did if it raised); a bad path into a value stops a call before."""
     from asyncfc.testing.world import Broke
 
-    return isinstance(outcome, Value) or isinstance(getattr(outcome, "error", None), Broke)
+    return isinstance(outcome, Value) or (
+        isinstance(outcome, Failure) and isinstance(outcome.error, Broke | ToolTimeout)
+    )
 
 
-def _duration(step: Step, outcomes: Sequence[Outcome]) -> float:
-    n = step.arguments["n"]
-    if not _runs(outcomes[n]) or step.arguments.get("fail") == "start":
-        return 0.0
-    return float(step.arguments["delay"])
+def _durations(step: Step, outcomes: Sequence[Outcome], tool: Tool) -> tuple[float, float]:
+    """Seconds from the start until the call settles, and until its work has ended."""
+    if not _runs(outcomes[step.arguments["n"]]) or step.arguments.get("fail") == "start":
+        return 0.0, 0.0
+    work = float(step.arguments["delay"])
+    if tool.timeout is None or tool.timeout > work:
+        return work, work
+    return tool.timeout, work if step.tool.endswith("_deaf") else tool.timeout

@@ -2,18 +2,19 @@
 
 It runs emitted calls one after the other, in the order of emission, in the most obvious way, and
 shares no code with the scheduler. A tool that raises yields its error as the result and the loop goes
-on; a call that needs the value of a failed one does not run (DESIGN F1).
+on; a call that needs the value of a failed one does not run (DESIGN F1). What only the clock or a person
+decides, a timeout say, it is told: the calls that did run must still obey the order.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from asyncfc.errors import RootCause, UnresolvedPath, UpstreamFailed
-from asyncfc.futures.outcome import Failure, Outcome, Value
+from asyncfc.errors import EffectEscape, RootCause, UnresolvedPath, UpstreamFailed
+from asyncfc.futures.outcome import Failure, Outcome, Value, Withheld
 from asyncfc.futures.projection import canonical_text
 from asyncfc.futures.store import MemoryStore
 from asyncfc.tool import Tool
@@ -42,24 +43,62 @@ class Step:
     arguments: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An outcome that the sequential run cannot know; `ran`: the tool was called nevertheless."""
+
+    outcome: Outcome
+    ran: bool
+
+
 Digest: TypeAlias = tuple[Any, ...]
+Outcomes: TypeAlias = Mapping[int, Outcome] | Sequence[Outcome]
+"""By call."""
 
 
-async def run_in_order(steps: Sequence[Step], tools: Mapping[str, Tool]) -> list[Outcome]:
-    """Run the steps one after the other and return the outcome of each."""
-    outcomes: list[Outcome] = []
-    for step in steps:
-        outcomes.append(await _run(step, tools[step.tool], steps, outcomes))
-    return outcomes
+async def run_in_order(
+    steps: Sequence[Step],
+    tools: Mapping[str, Tool],
+    *,
+    gates: Mapping[int, Collection[int]] | None = None,
+    recorded: Mapping[int, Recorded] | None = None,
+    order: Sequence[int] | None = None,
+) -> list[Outcome]:
+    """Run the steps one after the other and return the outcome of each.
+
+    Args:
+        steps: the calls, in the order of emission.
+        tools: by name.
+        gates: by call, the earlier ones that must have succeeded, or else it is withheld (DESIGN E4).
+        recorded: by call, outcomes to take as they are.
+        order: another order to run the calls in; inputs must still come first.
+    """
+    outcomes: dict[int, Outcome] = {}
+    for n in range(len(steps)) if order is None else order:
+        record = (recorded or {}).get(n)
+        gate = (gates or {}).get(n, ())
+        if record is None or record.ran:
+            outcomes[n] = await _run(n, steps, tools, outcomes, gate)
+        if record is not None:
+            outcomes[n] = record.outcome
+    return [outcomes[n] for n in range(len(steps))]
 
 
-async def _run(step: Step, tool: Tool, steps: Sequence[Step], outcomes: Sequence[Outcome]) -> Outcome:
-    blame = first_failed(step.arguments, outcomes)
+async def _run(
+    n: int,
+    steps: Sequence[Step],
+    tools: Mapping[str, Tool],
+    outcomes: Outcomes,
+    gate: Collection[int],
+) -> Outcome:
+    step = steps[n]
+    blame = first_failed(step.arguments, outcomes, gate)
     if blame is not None:
-        return Failure(_upstream(blame, steps, outcomes))
+        needed = blame in {ref.call for ref in refs(step.arguments)}
+        return Failure(_upstream(blame, steps, outcomes)) if needed else Withheld(f"call {blame} failed")
     try:
-        result = tool.function(**resolve(step.arguments, outcomes))
-        return Value(MemoryStore().put(await result if inspect.isawaitable(result) else result))
+        result = tools[step.tool].function(**resolve(step.arguments, outcomes))
+        return MemoryStore().put(await result if inspect.isawaitable(result) else result)
     except BaseException as error:
         return Failure(error)
 
@@ -75,14 +114,28 @@ def refs(arguments: Any) -> list[Ref]:
     return [ref for item in arguments for ref in refs(item)] if isinstance(arguments, list | tuple) else []
 
 
-def first_failed(arguments: Any, outcomes: Sequence[Outcome]) -> int | None:
-    """The earliest-emitted input that has no value; None if all have one."""
-    return min(
-        (ref.call for ref in refs(arguments) if not isinstance(outcomes[ref.call], Value)), default=None
-    )
+def renamed(arguments: Any, place_of: Callable[[int], int]) -> Any:
+    """The arguments with every reference naming its call by another position."""
+    match arguments:
+        case Ref(call, path):
+            return Ref(place_of(call), path)
+        case Text(parts):
+            return Text(tuple(renamed(part, place_of) for part in parts))
+        case Mapping():
+            return {key: renamed(item, place_of) for key, item in arguments.items()}
+        case list():
+            return [renamed(item, place_of) for item in arguments]
+        case _:
+            return arguments
 
 
-def resolve(arguments: Any, outcomes: Sequence[Outcome]) -> Any:
+def first_failed(arguments: Any, outcomes: Outcomes, gate: Collection[int] = ()) -> int | None:
+    """The earliest-emitted input, or call of the gate, that has no value; None if all have one."""
+    needed = {*gate, *(ref.call for ref in refs(arguments))}
+    return min((n for n in needed if not isinstance(outcomes[n], Value)), default=None)
+
+
+def resolve(arguments: Any, outcomes: Outcomes) -> Any:
     """The arguments with every reference replaced; all inputs must have a value.
 
     Raises:
@@ -97,7 +150,7 @@ def resolve(arguments: Any, outcomes: Sequence[Outcome]) -> Any:
     return [resolve(item, outcomes) for item in arguments] if isinstance(arguments, list) else arguments
 
 
-def _look_up(ref: Ref, outcomes: Sequence[Outcome]) -> Any:
+def _look_up(ref: Ref, outcomes: Outcomes) -> Any:
     value = outcomes[ref.call].unwrap()
     for key in ref.path:
         try:
@@ -107,7 +160,7 @@ def _look_up(ref: Ref, outcomes: Sequence[Outcome]) -> Any:
     return value
 
 
-def _upstream(blame: int, steps: Sequence[Step], outcomes: Sequence[Outcome]) -> UpstreamFailed:
+def _upstream(blame: int, steps: Sequence[Step], outcomes: Outcomes) -> UpstreamFailed:
     error = outcomes[blame].error if isinstance(outcomes[blame], Failure) else None  # type: ignore[union-attr]
     if isinstance(error, UpstreamFailed):
         return UpstreamFailed(str(error), error.root)
@@ -120,13 +173,15 @@ def digest(outcome: Outcome) -> Digest:
     The wording of errors is left out where it is asyncfc's own, and so are handles.
     """
     match outcome:
-        case Value(stored):
-            return ("value", repr(stored.get()))  # canonical text would take "1" for 1
+        case Value() as value:
+            return ("value", repr(value.get()))  # canonical text would take "1" for 1
         case Failure(UpstreamFailed() as error):
             return ("upstream", error.root.call_id, error.root.tool, type(error.root.error).__name__)
-        case Failure(UnresolvedPath()):
-            return ("failure", "UnresolvedPath")
+        case Failure(UnresolvedPath() | EffectEscape() as error):
+            return ("failure", type(error).__name__)
         case Failure(error):
             return ("failure", type(error).__name__, str(error))
+        case Withheld():
+            return ("withheld",)
         case _:
             return (type(outcome).__name__.lower(), outcome.reason)

@@ -7,7 +7,7 @@ and declare too much or nothing; messages come in groups, with decode time befor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,11 +18,25 @@ from asyncfc.testing.world import LEAVES, PATHS, READERS, VARIANTS, WRITERS, Fai
 
 
 @dataclass(frozen=True, slots=True)
+class Broken:
+    """A stream that broke after these calls, `gap` seconds apart, before its message came again.
+
+    `retried`: the new message begins as a retry of the broken one; else that was withdrawn before.
+    """
+
+    steps: tuple[Step, ...]
+    gap: float
+    retried: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Emitted:
     """One message: its calls, and how long the model decodes before each and before the end (s)."""
 
     steps: tuple[Step, ...]
     gaps: tuple[float, ...]
+    broken: tuple[Broken, ...] = ()
+    """What came of it before it was complete at last."""
 
     def __post_init__(self) -> None:
         assert len(self.gaps) == len(self.steps) + 1, "one gap before each call and one before the end"
@@ -34,6 +48,8 @@ class Program:
 
     messages: tuple[Emitted, ...]
     limits: Mapping[str, int] = field(default_factory=dict)
+    cancels: tuple[tuple[float, int], ...] = ()
+    """When somebody asks which call to stop; nothing happens if it was not emitted by then."""
 
     @property
     def steps(self) -> list[Step]:
@@ -50,10 +66,30 @@ class Program:
         """When the message of each call is complete, in seconds from the start."""
         return [committed for _, committed in self._times()]
 
+    @property
+    def tools(self) -> set[str]:
+        """The names of all tools that it needs."""
+        broken = (step for message in self.messages for part in message.broken for step in part.steps)
+        return {name for step in (*self.steps, *broken) for name in _tools_of(step.tool, step.arguments)}
+
+    @property
+    def gates(self) -> dict[int, range]:
+        """Of each irreversible call the earlier calls of its message, which must succeed before it."""
+        return {n: range(first, n) for n, first in enumerate(self.firsts) if is_final(self.steps[n])}
+
+    @property
+    def firsts(self) -> list[int]:
+        """Of each call the first call of its message."""
+        firsts: list[int] = []
+        for message in self.messages:
+            firsts += [len(firsts)] * len(message.steps)
+        return firsts
+
     def _times(self) -> list[tuple[float, float]]:
         times: list[tuple[float, float]] = []
         now = 0.0
         for message in self.messages:
+            now += sum(part.gap * len(part.steps) for part in message.broken)
             seals = [now := now + gap for gap in message.gaps[:-1]]
             now += message.gaps[-1]
             times += [(sealed, now) for sealed in seals]
@@ -64,8 +100,24 @@ class Program:
         for message in self.messages:
             lines += ["        Emitted(", "            ("]
             lines += [f"                {step!r}," for step in message.steps]
-            lines += ["            ),", f"            {message.gaps!r},", "        ),"]
-        return "\n".join([*lines, "    ),", f"    {dict(self.limits)!r},", ")"])
+            lines += ["            ),", f"            {message.gaps!r},"]
+            lines += [f"            {message.broken!r},"] * bool(message.broken)
+            lines += ["        ),"]
+        lines += ["    ),", f"    {dict(self.limits)!r},"]
+        lines += [f"    {self.cancels!r},"] * bool(self.cancels)
+        return "\n".join([*lines, ")"])
+
+
+def _tools_of(name: str, arguments: Mapping[str, Any]) -> Iterator[str]:
+    """The tool and, of a `nest`, those that it calls."""
+    yield name
+    for child, of_child in arguments.get("calls", ()):
+        yield from _tools_of(child, of_child)
+
+
+def is_final(step: Step) -> bool:
+    """Whether the call is irreversible."""
+    return step.tool.endswith("_final")
 
 
 def declared_as(program: Program, variant: str) -> Program:
@@ -75,7 +127,12 @@ def declared_as(program: Program, variant: str) -> Program:
         kind, _, old = step.tool.partition("_")
         return step if kind == "pick" or old == "a" else replace(step, tool=f"{kind}_{variant}")
 
-    messages = (replace(m, steps=tuple(other(step) for step in m.steps)) for m in program.messages)
+    return with_steps(program, other)
+
+
+def with_steps(program: Program, other: Callable[[Step], Step]) -> Program:
+    """The program with other steps in place of its own."""
+    messages = (replace(m, steps=tuple(map(other, m.steps))) for m in program.messages)
     return replace(program, messages=tuple(messages))
 
 

@@ -8,14 +8,15 @@ conflicting calls that overlap, or swap, leave other marks than one after the ot
 - a writer leaves half a mark at its start and the rest at its end, and reports like a reader.
 
 What they report of the end is the live cells themselves, as real tools do, so that a snapshot taken
-too late shows as well. Tools also destroy the arguments they got.
+too late shows as well. Tools also destroy the arguments they got. A `nest` calls other tools from inside.
 """
 
 from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from typing import Any, Literal, TypeAlias
@@ -25,6 +26,10 @@ from asyncfc.tool import Tool
 Path: TypeAlias = tuple[str, ...]
 Fail: TypeAlias = Literal["start", "middle", "end"] | None
 """When a call raises: before it did anything, between its two halves, or when all is done."""
+Submit: TypeAlias = Callable[[list[Any], "Path | None"], Awaitable[Callable[[], Awaitable[list[Any]]]]]
+"""Submits calls from inside a tool, each `[tool name, arguments]`; an argument `{"sibling": k}` stands for
+the value of the k-th of them. They must stay within a path (None: anywhere). Returns what to await for
+what became of each, as plain data."""
 
 PATHS = (".", "a", "b", "a/a", "a/b", "b/a", "b/b")
 LEAVES = (".", "a", "b")
@@ -32,9 +37,21 @@ _CELLS: tuple[Path, ...] = ((), ("a",), ("b",), ("a", "a"), ("a", "b"), ("b", "a
 
 READERS = ("read", "count", "many")
 WRITERS = ("write", "append", "delete", "copy")
-VARIANTS = ("", "a", "wide", "bare")
-"""How a tool is declared: exactly; exactly, with its paths below `fs:/a`; as reading and writing the
-whole tree; not at all. A variant is a suffix of the tool's name: `read`, `read_a`, `read_wide`."""
+VARIANTS = ("", "a", "fn", "wide", "bare")
+"""How a tool is declared: exactly; exactly, with its paths below `fs:/a`; exactly, by functions of its
+arguments; as reading and writing the whole tree; not at all. A variant is a suffix of the tool's name:
+`read`, `read_a`, `read_wide`."""
+
+TIMEOUT = 2.5
+"""Seconds that a call of a `timed`, `deaf` or `lost` tool may take; no delay is a tie with it."""
+SPECIAL: Mapping[str, Mapping[str, Any]] = {
+    "final": {"level": "irreversible"},
+    "timed": {"timeout": TIMEOUT},
+    "deaf": {"timeout": TIMEOUT, "abandon_after": 100.0},
+    "lost": {"timeout": TIMEOUT, "abandon_after": 0.25},
+}
+"""Further variants, declared exactly, and what else they say. Work of `deaf` and `lost` tools goes on when
+it is asked to stop. And there is `once`: undeclared, it does all it does in the moment in which it ends."""
 
 
 class Broke(Exception):
@@ -45,12 +62,15 @@ class World:
     """The tree of cells, and who worked on it when.
 
     - `cells`: marks by path.
-    - `log`: `(virtual time, n, "start" | "end")` of each run, in the order in which it happened.
+    - `log`: `(virtual time, n, what)` of each run, in the order in which it happened; what waits for the
+      calls that it has made pauses and resumes.
+    - `submit`: how tools make calls.
     """
 
     def __init__(self) -> None:
         self.cells: dict[Path, list[str]] = {path: [] for path in _CELLS}
-        self.log: list[tuple[float, int, Literal["start", "end"]]] = []
+        self.log: list[tuple[float, int, Literal["start", "pause", "resume", "end"]]] = []
+        self.submit: Submit | None = None
 
     def enter(self) -> None:
         """Make this the world that tools work on, in the current context and in tasks made from it."""
@@ -72,7 +92,7 @@ def world_tool(name: str) -> Tool:
     that they are shared by all worlds.
     """
     kind, _, variant = name.partition("_")
-    function = getattr(_Hands(("a",) if variant == "a" else ()), kind)
+    function = getattr(_Hands(variant), kind)
     return Tool(function, name=name, effects=effects_of(kind, variant) or None)
 
 
@@ -83,24 +103,37 @@ def world_tools(names: Iterable[str]) -> dict[str, Tool]:
 
 def effects_of(kind: str, variant: str) -> dict[str, Any]:
     """The declaration of a tool, in the one written form; empty if undeclared."""
-    below = "/a" if variant == "a" else ""
-    if variant == "bare":
+    if variant in {"bare", "once"}:
         return {}
     if variant == "wide":
         return {"reads": "fs:/", "writes": "fs:/"}
-    exact: Mapping[str, dict[str, Any]] = {
-        "pick": {"pure": True},
-        "many": {"reads": f"fs:{below}/{{paths}}"},
-        "copy": {"reads": f"fs:{below}/{{path}}", "writes": f"fs:{below}/{{to}}"},
-    }
-    return exact.get(kind) or {"reads" if kind in READERS else "writes": f"fs:{below}/{{path}}"}
+    if kind == "pick":
+        return {"pure": True}
+    labels = _LABELS_OF if variant == "fn" else _labels("/a" if variant == "a" else "")
+    parameters = {"many": {"reads": "paths"}, "copy": {"reads": "path", "writes": "to"}}.get(kind)
+    parameters = parameters or {"reads" if kind in READERS else "writes": "path"}
+    return {**{name: labels[parameter] for name, parameter in parameters.items()}, **SPECIAL.get(variant, {})}
+
+
+def _labels(below: str) -> dict[str, Any]:
+    return {parameter: f"fs:{below}/{{{parameter}}}" for parameter in ("path", "paths", "to")}
+
+
+_LABELS_OF: dict[str, Any] = {
+    "path": lambda path: f"fs:/{path}",
+    "paths": lambda paths: [f"fs:/{path}" for path in paths],
+    "to": lambda to: f"fs:/{to}",
+}
 
 
 class _Hands:
     """The tool functions. All take `n` (which call of the program), `delay` (s) and `fail`."""
 
-    def __init__(self, base: Path) -> None:
-        self.base = base
+    def __init__(self, variant: str) -> None:
+        self.base: Path = ("a",) if variant == "a" else ()
+        self.anywhere = variant in {"bare", "wide"}
+        self.deaf = variant in {"deaf", "lost"}
+        self.at_once = variant == "once"
 
     async def pick(self, n: int, path: str, value: Any = None, delay: float = 0, fail: Fail = None) -> Any:
         """Return the path; touches nothing."""
@@ -146,6 +179,34 @@ class _Hands:
             n, delay, fail, target, lambda marks: marks.append(f"{n}:{fingerprint(_copy(source))}")
         )
 
+    async def nest(
+        self, n: int, path: str, calls: list[Any], wait: bool = True, delay: float = 0, fail: Fail = None
+    ) -> Any:
+        """Leave half a mark, call other tools from inside and, if it is to, wait for them and finish.
+
+        It touches nothing itself while its calls run: they are not ordered after it.
+        """
+        world, cells = _HERE.get(), self._cells(path)
+        assert world.submit is not None
+        with self._logged(n) as note:
+            _break(n, fail, "start")
+            before = _copy(cells)
+            for marks in cells.values():
+                marks.append(f"{n}<")
+            outcomes = await world.submit(calls, None if self.anywhere else self.base + parts_of(path))
+            await self._pause(delay)
+            if not wait:
+                _break(n, fail, "middle")
+                return _report(before, None)
+            note("pause")
+            of_calls = await outcomes()
+            note("resume")
+            _break(n, fail, "middle")
+            for marks in cells.values():
+                marks.append(f"{n}+")
+            _break(n, fail, "end")
+            return {**_report(before, cells), "calls": of_calls}
+
     def _cells(self, path: str) -> dict[str, list[str]]:
         return _HERE.get().subtree(self.base + parts_of(path))
 
@@ -173,23 +234,51 @@ class _Hands:
     async def _act(
         self, n: int, delay: float, fail: Fail, begin: Callable[[], Any], finish: Callable[[Any], Any]
     ) -> Any:
-        clock, log = asyncio.get_running_loop().time, _HERE.get().log
-        log.append((clock(), n, "start"))
-        try:
+        with self._logged(n):
             _break(n, fail, "start")
+            if self.at_once:
+                await self._pause(delay)
             before = begin()
-            await asyncio.sleep(delay)
+            if not self.at_once:
+                await self._pause(delay)
             _break(n, fail, "middle")
             result = finish(before)
             _break(n, fail, "end")
             return result
+
+    @contextmanager
+    def _logged(self, n: int) -> Iterator[Callable[[Any], None]]:
+        clock, log = asyncio.get_running_loop().time, _HERE.get().log
+
+        def note(what: Any) -> None:
+            log.append((clock(), n, what))
+
+        note("start")
+        try:
+            yield note
         finally:
-            log.append((clock(), n, "end"))
+            note("end")
+
+    async def _pause(self, seconds: float) -> None:
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+        while True:
+            try:
+                return await asyncio.sleep(end - clock())
+            except asyncio.CancelledError:
+                if not self.deaf:
+                    raise
 
 
 def parts_of(path: str) -> Path:
     """The components of a path as a tool of the world reads it."""
-    return tuple(part for part in path.split("/") if part not in {"", "."})
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in {"", "."}:
+            parts.append(part)
+    return tuple(parts)
 
 
 def fingerprint(value: Any) -> str:

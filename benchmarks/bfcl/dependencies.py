@@ -115,8 +115,8 @@ def _contained(text: str, location: Path, results: Sequence[_Result], said: str)
 
 def _index(producer: int, outcome: Outcome) -> _Result:
     result = _Result(producer)
-    if isinstance(outcome, Value) and not outcome.stored.is_artifact:
-        for path, value in _leaves(outcome.stored.get()):
+    if isinstance(outcome, Value) and not outcome.is_artifact:
+        for path, value in _leaves(outcome.get()):
             if _telling(value):
                 result.paths[type(value), value] = path
                 text = canonical_text(value)

@@ -9,10 +9,11 @@ from unittest.mock import patch
 
 from asyncfc.depgraph.claims import ClaimIndex
 from asyncfc.depgraph.graph import DependencyGraph
+from asyncfc.execution.executors import LocalExecutor, Result
 from asyncfc.execution.task import Task
 from asyncfc.futures.outcome import Value
 from asyncfc.futures.reference import futures_of, substitute
-from asyncfc.futures.store import MemoryStore, Stored
+from asyncfc.testing.faults import Lazy
 from benchmarks.bfcl.plan import Fault
 
 
@@ -55,15 +56,4 @@ def _hasty() -> Iterator[None]:
 
 def _late_snapshot() -> AbstractContextManager[object]:
     """A result is projected whenever somebody asks for it, not when the call ended."""
-    put = MemoryStore.put
-    return patch.object(MemoryStore, "put", lambda store, value: _Late(lambda: put(store, value)))
-
-
-class _Late:
-    """A stored value that takes its snapshot anew each time it is used."""
-
-    def __init__(self, take: Callable[[], Stored]) -> None:
-        self._take = take
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._take(), name)
+    return patch.object(LocalExecutor, "_result", lambda _, value: Result(Lazy(value), value))

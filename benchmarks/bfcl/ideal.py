@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from functools import cache
 
-from asyncfc.futures.outcome import Value
 from asyncfc.futures.store import MemoryStore
 from asyncfc.testing.ideal import ideal_times
 from asyncfc.testing.oracle import Ref, Step
@@ -17,7 +16,7 @@ from benchmarks.bfcl.backend import api_class
 from benchmarks.bfcl.labels import Level, footprint
 from benchmarks.bfcl.plan import Plan
 
-_ANY = Value(MemoryStore().put(None))
+_ANY = MemoryStore().put(None)
 """Every call takes its latency, one that raises too, and nothing refers to that one: it has no value."""
 
 

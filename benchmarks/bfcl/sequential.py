@@ -32,7 +32,7 @@ def run_in_order(case: Case) -> Trace:
         try:
             # A copy, because some tools keep what they are given.
             result = getattr(instances[call.class_name], call.tool)(**deepcopy(dict(call.arguments)))
-            outcomes.append(Value(MemoryStore().put(result)))
+            outcomes.append(MemoryStore().put(result))
         except Exception as error:
             outcomes.append(Failure(error))
     return trace(outcomes, instances)
@@ -53,10 +53,10 @@ def trace(outcomes: list[Outcome], instances: Mapping[str, Any]) -> Trace:
 def show(outcome: Outcome) -> str:
     """An outcome as text: equal texts mean the same outcome, types included."""
     match outcome:
-        case Value(stored) if stored.is_artifact:
-            return f"artifact {stored.text()}"
-        case Value(stored):
-            return f"value {json.dumps(stored.get())}"
+        case Value() as value if value.is_artifact:
+            return f"artifact {value.text()}"
+        case Value() as value:
+            return f"value {json.dumps(value.get())}"
         case Failure(error):
             return f"{type(error).__name__}: {error}"
         case _:

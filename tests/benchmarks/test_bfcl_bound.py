@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from asyncfc.futures.outcome import Value
 from asyncfc.futures.store import MemoryStore
 from benchmarks.bfcl.bound import critical_path, predecessors, times
 from benchmarks.bfcl.data import Case, GroundCall, Turn, packaged_cases
@@ -28,7 +27,7 @@ def _plan(
     found = [()] * (len(calls) - 1) + [tuple(Dependency(("x",), producer, (), None) for producer in needs)]
     return Plan(
         case=Case("case", (), {}, long_context=False, turns=(Turn((), calls),)),
-        reference=Trace(tuple(Value(MemoryStore().put(None)) for _ in calls), (), {}),
+        reference=Trace(tuple(MemoryStore().put(None) for _ in calls), (), {}),
         dependencies=found,
         latencies=latencies,
         footprints=[footprint(call.class_name, call.tool, level) for call in calls],

@@ -19,7 +19,7 @@ from benchmarks.bfcl.sequential import run_in_order
 
 
 def _value(result: Any) -> Value:
-    return Value(MemoryStore().put(result))
+    return MemoryStore().put(result)
 
 
 def _case(*arguments: Mapping[str, Any], user: str = "") -> Case:

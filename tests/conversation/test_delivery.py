@@ -40,7 +40,7 @@ def owe(box: Outbox, order: int, arguments: Any = "{}") -> Future:
 
 
 def value(result: Any = None) -> Value:
-    return Value(MemoryStore().put(result))
+    return MemoryStore().put(result)
 
 
 class _Never(Exception):

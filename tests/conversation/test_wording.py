@@ -39,7 +39,7 @@ def text_of(outcome: Outcome, wording: Wording | None = None) -> str:
 
 
 def value(result: Any) -> Value:
-    return Value(MemoryStore().put(result))
+    return MemoryStore().put(result)
 
 
 class Hostile:

@@ -34,7 +34,7 @@ def meet(port: int) -> str:
     return talk(port)
 
 
-@tool(writes="meeting", timeout=0.3, abandon_after=60)
+@tool(writes="meeting", timeout=0.05, abandon_after=60)
 def meet_too_long(port: int) -> str:
     return talk(port)
 

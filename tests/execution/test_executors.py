@@ -18,7 +18,7 @@ from asyncfc.errors import ProjectionError, ToolTimeout
 from asyncfc.execution.executors import LocalExecutor, Result, Running, Work, collect
 from asyncfc.execution.threads import Job
 from asyncfc.futures.outcome import Cancelled, Failure, Value
-from asyncfc.futures.store import MemoryStore, Stored
+from asyncfc.futures.store import MemoryStore
 from asyncfc.session import Call, Session
 from asyncfc.tool import Tool
 
@@ -339,7 +339,7 @@ class NotingStore(MemoryStore):
         self.put_in: list[str] = []
         self.running: Running | None = None
 
-    def put(self, value: Any) -> Stored:
+    def put(self, value: Any) -> Value:
         assert self.running is None or not self.running.ended.done()
         self.put_in.append(here())
         return super().put(value)

@@ -613,6 +613,48 @@ def test_a_queued_call_can_be_cancelled_and_a_running_one_cannot(shared: Process
 
 
 @pytest.mark.slow
+def test_work_has_begun_when_a_process_takes_it() -> None:
+    executor = ProcessExecutor(MemoryStore(), max_workers=1)
+    begun: list[int] = []
+
+    async def story() -> None:
+        async with meeting() as met:
+            running = [
+                executor.start(Work(tools.meet, {"port": met.port}, copy_context(), partial(begun.append, n)))
+                for n in (1, 2)
+            ]
+            first = await met.guests.get()
+            assert begun == [1]
+            first.release()
+            await ended(running[0])
+            second = await met.guests.get()
+            assert begun == [1, 2]
+            second.release()
+            await ended(running[1])
+            assert begun == [1, 2]
+
+    try:
+        run(story())
+    finally:
+        executor.close()
+
+
+@pytest.mark.slow
+def test_a_process_that_never_gets_ready_has_begun_nothing(
+    executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asyncfc.execution.worker.serve", tools.leave_at_once)
+    begun: list[int] = []
+
+    async def story() -> None:
+        work = Work(tools.where, {}, copy_context(), partial(begun.append, 1))
+        await failure(executor.start(work))
+
+    run(story())
+    assert begun == []
+
+
+@pytest.mark.slow
 def test_a_call_that_outlives_its_timeout_keeps_its_claims_until_it_ends(executor: ProcessExecutor) -> None:
     async def story() -> None:
         async with meeting() as met, Session([tools.meet_too_long], executor=executor) as session:
@@ -756,7 +798,7 @@ def program(path: Path, end: str, *arguments: str) -> subprocess.Popen[str]:
 def test_tools_of_the_main_module_run_in_worker_processes(tmp_path: Path) -> None:
     done = program(tmp_path, GUARDED, "squared")
     out, problems = done.communicate(timeout=GUARD_S)
-    assert out.splitlines() == ["imported", "imported", "Value(stored=JsonValue(9))"]
+    assert out.splitlines() == ["imported", "imported", "JsonValue(9)"]
     assert (problems, done.returncode) == ("", 0)
 
 

@@ -17,7 +17,7 @@ from asyncfc.tool import Tool
 @pytest.mark.parametrize("rate", ["", "5", "0/s", "5/0s", "5/day", "-1/s", "5 per s", 5, None])
 def test_a_rate_of_no_known_form_is_refused_by_key(rate: object) -> None:
     with pytest.raises(DeclarationError, match="'tool:x'"):
-        parse_rate("tool:x", rate)  # type: ignore[arg-type]
+        parse_rate("tool:x", rate)
 
 
 @pytest.mark.parametrize(

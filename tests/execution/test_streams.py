@@ -326,7 +326,7 @@ def test_iterators_that_are_no_generators_are_values() -> None:
         async with Session([iterator]) as session:
             outcome = await (await start(session, "iterator")).wait()
             assert isinstance(outcome, Value)
-            assert outcome.stored.get() is numbers
+            assert outcome.get() is numbers
             assert list(numbers) == [1, 2]
 
     run_virtual(main)

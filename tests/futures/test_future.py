@@ -17,7 +17,7 @@ from asyncfc.testing.loop import run_virtual
 
 
 def value(item: Any) -> Value:
-    return Value(MemoryStore().put(item))
+    return MemoryStore().put(item)
 
 
 def pending(order: int = 0) -> Future:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from asyncfc.errors import CallCancelled, CallWithheld
-from asyncfc.futures.outcome import Cancelled, Failure, Value, Withheld
+from asyncfc.futures.outcome import Cancelled, Failure, Withheld
 from asyncfc.futures.store import MemoryStore
 
 
@@ -47,14 +47,12 @@ def test_what_did_not_run_raises_its_reason(outcome: Any, error: type[Exception]
 
 
 def test_a_value_is_copied_for_everyone_who_asks() -> None:
-    value = Value(MemoryStore().put({"items": [1]}))
+    value = MemoryStore().put({"items": [1]})
     value.unwrap()["items"].append(2)
     assert value.unwrap() == {"items": [1]}
 
 
-@pytest.mark.parametrize(
-    "outcome", [failed(), Cancelled("why"), Withheld("why"), Value(MemoryStore().put(1))]
-)
+@pytest.mark.parametrize("outcome", [failed(), Cancelled("why"), Withheld("why")])
 def test_outcomes_are_final(outcome: Any) -> None:
     name = dataclasses.fields(outcome)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):

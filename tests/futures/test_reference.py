@@ -13,7 +13,7 @@ from asyncfc.errors import BadArguments, BadReference, InternalError, UnknownHan
 from asyncfc.futures import reference as reference_module
 from asyncfc.futures.future import Future
 from asyncfc.futures.handle import DEFAULT_GRAMMAR, HandleGrammar
-from asyncfc.futures.outcome import Cancelled, Failure, Value, Withheld
+from asyncfc.futures.outcome import Cancelled, Failure, Withheld
 from asyncfc.futures.plain import canonical_text
 from asyncfc.futures.projection import MAX_DEPTH
 from asyncfc.futures.reference import Reference, Site, futures_of, scan, substitute
@@ -33,7 +33,7 @@ class Desk:
 
     def add(self, value: Any) -> Future:
         future = self.pending()
-        future.settle(Value(MemoryStore().put(value)))
+        future.settle(MemoryStore().put(value))
         return future
 
     def pending(self) -> Future:
@@ -144,7 +144,7 @@ def test_a_future_that_has_no_handle_yet_counts_as_a_reference() -> None:
     future = Future("call_1", "read", 0)
     _, sites = Desk().scan({"x": [future]})
     assert futures_of(sites) == (future,)
-    future.settle(Value(MemoryStore().put({"a": 1})))
+    future.settle(MemoryStore().put({"a": 1}))
     assert substitute(*Desk().scan({"x": [future]})) == {"x": [{"a": 1}]}
 
 
@@ -341,8 +341,8 @@ def test_a_consumer_cannot_change_what_others_see() -> None:
     assert desk.futures[0].result() == {"items": [1]}
 
 
-def test_strings_are_shared_not_copied() -> None:
-    text = "x" * 1000
+def test_strings_of_large_values_are_shared_not_copied() -> None:
+    text = "x" * 100_000
     desk = Desk({"text": text})
     assert desk.fill_x("$k7qz_1.text") is desk.fill_x("$k7qz_1")["text"]
 

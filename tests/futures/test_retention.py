@@ -13,7 +13,7 @@ from asyncfc.errors import DeclarationError, ValueDropped
 from asyncfc.futures.future import Future
 from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value
 from asyncfc.futures.retention import Dropped, Retention
-from asyncfc.futures.store import Artifact, JsonValue, Stored
+from asyncfc.futures.store import Artifact, JsonValue
 
 
 class Sized(JsonValue):
@@ -31,13 +31,13 @@ def future(number: int = 1, size: int | None = None) -> Future:
     made = Future(f"call-{number}", "search", number)
     made.handle = f"$k7qz_{number}"
     if size is not None:
-        made.settle(Value(Sized(size)))
+        made.settle(Sized(size))
     return made
 
 
-def stored(of: Future) -> Stored:
+def stored(of: Future) -> Value:
     assert isinstance(of.outcome, Value)
-    return of.outcome.stored
+    return of.outcome
 
 
 def dropped(futures: Sequence[Future]) -> list[int]:
@@ -88,7 +88,7 @@ def test_each_reading_of_a_dropped_value_raises_an_error_of_its_own() -> None:
 def test_a_call_without_a_handle_is_named_by_its_id() -> None:
     retention = Retention(0)
     unnamed = Future("call-7", "search", 7)
-    unnamed.settle(Value(Sized(1)))
+    unnamed.settle(Sized(1))
     retention.keep(unnamed)
     retention.see([unnamed])
     with pytest.raises(ValueDropped, match="the value of call-7 "):
@@ -151,7 +151,7 @@ def test_a_pin_holds_though_the_input_settles_and_is_seen_after_it() -> None:
     early, call = future(1), future(2)
     retention.enter(early, [])
     retention.enter(call, [early])
-    early.settle(Value(Sized(10)))
+    early.settle(Sized(10))
     retention.see([early])
     assert dropped([early]) == []
     call.settle(Cancelled("on request"))
@@ -163,7 +163,7 @@ def test_what_a_call_used_just_now_goes_after_what_none_did() -> None:
     used, idle = kept(retention, 10, 10)
     call = future(8)
     retention.enter(call, [used])
-    call.settle(Value(Sized(10)))
+    call.settle(Sized(10))
     assert dropped([used, idle]) == [idle.order]
 
 
@@ -201,8 +201,8 @@ def test_a_dropped_value_stays_dropped_and_is_counted_once() -> None:
 def test_real_values_count_about_as_much_as_they_take() -> None:
     retention = Retention(100_000)
     big, odd = future(1), future(2)
-    big.settle(Value(JsonValue({"text": "x" * 60_000})))
-    odd.settle(Value(Artifact(object())))
+    big.settle(JsonValue({"text": "x" * 60_000}))
+    odd.settle(Artifact(object()))
     retention.keep(big)
     assert 60_000 < retention.total < 61_000
     retention.keep(odd)
@@ -232,7 +232,7 @@ def test_whatever_happens_only_spare_values_go_and_none_stays_that_should_go(
     for operation, n in operations:
         before = {f.order for f in futures if f.settled and isinstance(stored(f), Dropped)}
         if operation == "settle" and not futures[n].settled:
-            futures[n].settle(Value(Sized(n * 3)))
+            futures[n].settle(Sized(n * 3))
             retention.keep(futures[n])
         elif operation == "see" and futures[n].settled:
             seen.add(n)

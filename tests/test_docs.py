@@ -1,0 +1,146 @@
+"""The pages run: every Python block is executed, its assertions hold, and nothing public is left out."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+import tomllib
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import pytest
+
+import asyncfc
+from asyncfc import BlockingSession, Runtime, Session
+from asyncfc.depgraph.declaration import Declaration
+from asyncfc.depgraph.effects_file import load_effects
+from asyncfc.testing.loop import run_virtual
+from asyncfc.trace.events import Kind
+
+ROOT = Path(__file__).parents[1]
+GUIDE = [ROOT / "docs" / "guide.md", ROOT / "docs" / "work.md"]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MAX_LINES = 20
+"""Of code in an example of the guide."""
+
+_REAL_TIME = "<!-- real time: threads -->"
+_BLOCK = re.compile(rf"^(?:({_REAL_TIME})\n)?```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+class Block(NamedTuple):
+    """Python in a page. With `await` it runs on virtual time, unless the page says that it needs threads."""
+
+    line: int
+    real_time: bool
+    source: str
+
+    def run(self, page: Path, names: dict[str, Any]) -> None:
+        """Execute it as a notebook would: `await` may stand at the top level."""
+        padded = "\n" * (self.line - 1) + self.source  # so that a traceback names the line of the page
+        code = compile(padded, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        result = eval(code, names)
+        if inspect.iscoroutine(result):
+            run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run if self.real_time else run_virtual
+            run(result)
+
+
+def blocks_of(text: str) -> list[Block]:
+    return [
+        Block(text.count("\n", 0, match.start(2)) + 1, match[1] is not None, match[2])
+        for match in _BLOCK.finditer(text)
+    ]
+
+
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.+)$", read(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+# --- the examples run -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", ["assert 1 == 2\n", "import asyncio\nawait asyncio.sleep(1)\nassert 1 == 2\n"])
+def test_a_wrong_block_fails_and_names_its_line(wrong: str) -> None:
+    (block,) = blocks_of(f"# Page\n\n```python\n{wrong}```\n")
+    with pytest.raises(AssertionError) as raised:
+        block.run(Path("page.md"), {})
+    place = raised.traceback[-1]
+    assert (Path(place.path).name, place.lineno + 1) == ("page.md", 3 + wrong.count("\n"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_examples_of_a_page_run_in_the_order_in_which_they_are_read(page: Path) -> None:
+    blocks = blocks_of(read(page))
+    assert len(blocks) == read(page).count("```python")
+    names: dict[str, Any] = {"__name__": f"docs.{page.stem}"}
+    for block in blocks:
+        block.run(page, names)
+
+
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.stem)
+def test_a_page_asserts_what_it_says(page: Path) -> None:
+    sources = [block.source for block in blocks_of(read(page))]
+    assert sum(source.count("assert ") for source in sources) >= 10
+
+
+@pytest.mark.parametrize("page", GUIDE, ids=lambda page: page.stem)
+def test_an_example_of_the_guide_is_short(page: Path) -> None:
+    for block in blocks_of(read(page)):
+        assert len([line for line in block.source.splitlines() if line]) <= MAX_LINES, block.source
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_toml_in_a_page_is_a_file_of_effects(page: Path, tmp_path: Path) -> None:
+    for number, block in enumerate(re.findall(r"^```toml\n(.*?)^```", read(page), re.DOTALL | re.MULTILINE)):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(block, encoding="utf-8")
+        assert load_effects(file).keys() == tomllib.loads(block)["tools"].keys()
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.stem)
+def test_a_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", read(page)):
+        name, _, anchor = target.partition("#")
+        file = page.parent / name if name else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+# --- nothing is left out ----------------------------------------------------------------------------
+
+
+def words_in_code(pages: list[Path]) -> set[str]:
+    """Every word that stands in code: in a block, or between backticks."""
+    text = "\n".join(read(page) for page in pages)
+    code = re.findall(r"^```.*?^```", text, re.DOTALL | re.MULTILINE)
+    code += re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
+    return set(re.findall(r"\w+", "\n".join(code)))
+
+
+def test_every_public_name_is_in_the_pages() -> None:
+    assert set(asyncfc.__all__) - words_in_code(PAGES) == {"__version__"}
+
+
+@pytest.mark.parametrize("kind", [Session, BlockingSession, Runtime])
+def test_every_setting_and_method_is_in_the_guide(kind: type) -> None:
+    methods = {name for name in vars(kind) if not name.startswith("_")}
+    settings = set(inspect.signature(kind).parameters) - {"tools", "settings"}
+    assert methods | settings <= words_in_code(GUIDE) | {"scheduler"}
+
+
+def test_every_field_of_a_declaration_is_in_the_pages() -> None:
+    assert set(Declaration.model_fields) <= words_in_code(PAGES)
+
+
+def test_every_kind_of_event_that_is_emitted_is_in_the_guide() -> None:
+    (table,) = re.findall(r"^\| kind \|.*?\n\n", read(GUIDE[1]), re.DOTALL | re.MULTILINE)
+    first_column = "".join(line.split("|")[1] for line in table.splitlines()[2:] if line)
+    assert set(re.findall(r"`([^`]+)`", first_column)) == set(get_args(Kind)) - {"delivered", "seen"}
