@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
 from functools import cached_property, partial
-from types import SimpleNamespace
-from typing import Any, Literal, TypeAlias, get_args, get_type_hints, overload
+from typing import Any, Literal, TypeAlias, overload
 
 from asyncfc.depgraph.assignment import Declarations, assign
 from asyncfc.depgraph.effects import UNDECLARED, EffectSpec, LabelsOf
 from asyncfc.errors import BadArguments, DeclarationError
 from asyncfc.futures.call import short_name
+from asyncfc.signature import Signature, innermost, is_async, is_model, name_of
 
 Thread: TypeAlias = Literal["worker", "pool", "caller"]
-_KEYWORDS = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 class Tool:
@@ -58,13 +56,19 @@ class Tool:
         if isinstance(function, Tool):
             raise DeclarationError(f"{function!r} is a tool already; use its `with_name` or `with_effects`")
         self.function = function
-        self.name = name or _name_of(function)
-        self.description = inspect.getdoc(_innermost(function)) or "" if description is None else description
-        self.is_async = _is_async(function)
+        self.name = name or name_of(function)
+        self.description = inspect.getdoc(innermost(function)) or "" if description is None else description
+        self.is_async = is_async(function)
         self._resolve = resolve
         self._validate = validate
         self._effects = effects
-        self._read_signature()
+        signature = Signature.of(function, self.name)
+        self.parameters: Mapping[str, inspect.Parameter] = signature.parameters
+        self.annotations = signature.annotations
+        self.required = signature.required
+        self.defaults = signature.defaults
+        self.takes_any = signature.takes_any
+        self._positional = signature.positional
         self.validators = self._validators()
         self.spec: EffectSpec = UNDECLARED
         self.timeout: float | None = None
@@ -77,11 +81,17 @@ class Tool:
 
     def with_effects(self, effects: Mapping[str, Any] | str) -> Tool:
         """A copy with another declaration, for tools that one does not own."""
-        return self._copy(self.name, effects)
+        return self._copy(self.function, self.name, effects)
 
     def with_name(self, name: str) -> Tool:
         """A copy with another name, and all else as it is."""
-        return self._copy(name, self._effects)
+        return self._copy(self.function, name, self._effects)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Tool:
+        """Bind a tool that was declared on a method, as a method is bound."""
+        if instance is None:
+            return self
+        return self._copy(self.function.__get__(instance, owner), self.name, self._effects)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the wrapped function, past all of asyncfc."""
@@ -149,9 +159,9 @@ class Tool:
     def __repr__(self) -> str:
         return f"<Tool {self.name!r}>"
 
-    def _copy(self, name: str, effects: Mapping[str, Any] | str | None) -> Tool:
+    def _copy(self, function: Callable[..., Any], name: str, effects: Mapping[str, Any] | str | None) -> Tool:
         return Tool(
-            self.function,
+            function,
             name=name,
             description=self.description,
             effects=effects,
@@ -187,7 +197,7 @@ class Tool:
         names = [
             name
             for name, parameter in self.parameters.items()
-            if (self._validate and parameter.annotation is not empty) or _is_model(self.annotations.get(name))
+            if (self._validate and parameter.annotation is not empty) or is_model(self.annotations.get(name))
         ]
         if not names:
             return {}
@@ -216,26 +226,6 @@ class Tool:
         self.thread = declaration.thread
         self.abandon_after = declaration.abandon_after
         self.on_abandon = declaration.on_abandon
-
-    def _read_signature(self) -> None:
-        try:
-            signature = inspect.signature(self.function)
-        except (TypeError, ValueError) as error:
-            raise DeclarationError(
-                f"tool {self.name!r}: no readable signature ({error}); wrap it in a function"
-            ) from error
-        kinds = {name: parameter.kind for name, parameter in signature.parameters.items()}
-        self.takes_any = inspect.Parameter.VAR_KEYWORD in kinds.values()
-        self._positional = [n for n, kind in kinds.items() if kind is inspect.Parameter.POSITIONAL_ONLY]
-        self.parameters = {
-            name: signature.parameters[name]
-            for name, kind in kinds.items()
-            if kind in _KEYWORDS or kind is inspect.Parameter.POSITIONAL_ONLY
-        }
-        empty = inspect.Parameter.empty
-        self.required = frozenset(n for n, p in self.parameters.items() if p.default is empty)
-        self.defaults = {n: p.default for n, p in self.parameters.items() if p.default is not empty}
-        self.annotations = _annotations(self.function, self.parameters)
 
 
 @overload
@@ -277,58 +267,6 @@ def tool(
         Tool, name=name, description=description, effects=declared or None, validate=validate, resolve=resolve
     )
     return make if function is None else make(function)
-
-
-def _innermost(function: Callable[..., Any]) -> Callable[..., Any]:
-    while isinstance(function, partial):
-        function = function.func
-    return function
-
-
-def _name_of(function: Callable[..., Any]) -> str:
-    inner = _innermost(function)
-    name: str = getattr(inner, "__name__", None) or type(inner).__name__
-    if name == "<lambda>":
-        raise DeclarationError(f"{function!r} has no name of its own; pass name=..., or a mapping of tools")
-    return name
-
-
-def _is_async(function: Callable[..., Any]) -> bool:
-    inner = _innermost(function)
-    return any(
-        inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code)
-        for code in (inner, type(inner).__call__)
-    )
-
-
-def _annotations(function: Callable[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Resolved annotations; a parameter whose annotation cannot be resolved is missing."""
-    target: Any = _innermost(function)
-    if not inspect.isroutine(target):
-        target = target.__init__ if inspect.isclass(target) else type(target).__call__
-    try:
-        hints = get_type_hints(target, include_extras=True)
-    except Exception:  # a name that does not exist here: a forward reference, a TYPE_CHECKING import
-        hints = _one_by_one(target)
-    return {n: hint for n, hint in hints.items() if n in parameters and hint is not inspect.Parameter.empty}
-
-
-def _one_by_one(target: Any) -> dict[str, Any]:
-    """The annotations that can be resolved: one that cannot costs the others nothing."""
-    names = getattr(inspect.unwrap(target), "__globals__", {})
-    hints: dict[str, Any] = {}
-    for name, annotation in getattr(target, "__annotations__", {}).items():
-        one = SimpleNamespace(__annotations__={name: annotation})
-        with suppress(Exception):
-            hints |= get_type_hints(one, names, include_extras=True)
-    return hints
-
-
-def _is_model(annotation: Any) -> bool:
-    """Whether a pydantic model occurs in the annotation (asked without importing pydantic)."""
-    if isinstance(annotation, type) and hasattr(annotation, "__pydantic_validator__"):
-        return True
-    return any(_is_model(part) for part in get_args(annotation))
 
 
 def _faults(error: Any) -> str:

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "asyncfc"
 
 # Each layer, and the layers that it may import (besides itself). A layer is a module or a package, named
 # without "asyncfc."; a module belongs to the layer with the longest matching name.
-TO_TOOLS = ("errors", "trace.events", "futures", "depgraph", "schema", "tool", "execution")
+TO_TOOLS = ("errors", "trace.events", "futures", "depgraph", "schema", "signature", "tool", "execution")
 TO_MODEL = ("errors", "trace.events", "futures")
 BELOW_TOP = (*TO_TOOLS, "conversation", "duplicates", "message", "runtime", "session", "blocking")
 JUDGED_BY = ("errors", "futures", "tool")

@@ -625,3 +625,19 @@ def test_a_toolbox_that_renames_a_tool_keeps_what_it_declares() -> None:
 
 def test_a_tool_shows_its_name() -> None:
     assert repr(Tool(add)) == "<Tool 'add'>"
+
+
+def test_a_tool_declared_on_a_method_is_bound_like_one() -> None:
+    class Shelf:
+        def __init__(self) -> None:
+            self.books = ["a"]
+
+        @tool(reads="shelf.{row}")
+        def look(self, row: int) -> list[str]:
+            return self.books
+
+    shelf = Shelf()
+    assert list(shelf.look.parameters) == ["row"]
+    assert shelf.look.spec.bind({"row": 3}).reads == (("shelf", "3"),)
+    assert shelf.look.invoke({"row": 3}) is shelf.books
+    assert shelf.look(row=3) is shelf.books
