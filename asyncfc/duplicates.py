@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -58,6 +59,11 @@ class InFlight:
         task.future.add_done_callback(lambda settled: self._forget(key, settled))
         return False
 
+    def forget(self, task: Task) -> None:
+        """The call is about to be withdrawn, so no other may share its outcome or be rejected for it."""
+        with suppress(Exception):  # as above
+            self._forget(_key(task), task.future)
+
     def _forget(self, key: Hashable, settled: Future) -> None:
         if self._futures.get(key) is settled:
             del self._futures[key]
@@ -107,16 +113,21 @@ def follow(first: Future, duplicate: Future) -> None:
 
     def settle(settled: Future) -> None:
         assert settled.outcome is not None
-        duplicate.settle(settled.outcome)
+        if not duplicate.settled:  # its message may have been withdrawn
+            duplicate.settle(settled.outcome)
 
     first.add_done_callback(settle)
 
 
 def _key(task: Task) -> Hashable:
-    """Tool and arguments; a reference counts as the call that it names, however it was written."""
+    """Tool, arguments and parent; a reference counts as the call that it names, however it was written.
+
+    Other than siblings are no duplicates: a call of the model may wait for the one whose child this is.
+    """
     references = tuple((site.location, _parts(site)) for site in task.sites)
     blanked = json.dumps(task.arguments, sort_keys=True, default=repr) if not references else _blank(task)
-    return task.tool.name, blanked, references
+    parent = None if task.parent is None else task.parent.order
+    return task.tool.name, blanked, references, parent
 
 
 def _blank(task: Task) -> str:

@@ -16,7 +16,7 @@ from asyncfc.execution.task import Task, Tenant
 from asyncfc.futures.call import Call, parse_arguments, short_name
 from asyncfc.futures.future import Future, wait_settled
 from asyncfc.futures.handle import THIS, HandleGrammar
-from asyncfc.futures.outcome import Failure, Outcome, Value, Withheld
+from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value, Withheld
 from asyncfc.futures.reference import futures_of, scan
 from asyncfc.futures.retention import Retention
 from asyncfc.futures.table import FutureTable, unknown_handle
@@ -75,6 +75,7 @@ class Message:
     - `_calls`, `_futures`: one per call, in order; `_tasks`: of those calls that entered the order.
     - `_group`: its undeclared calls, if they may run concurrently.
     - `_before`: the broken message that this one repeats; what it does not adopt of it, it withdraws.
+    - `_inside`: a tool makes these calls, from inside its work; the model is not told of them.
     - `_blind`: the outcomes that the model had not seen when it emitted this message; `_withheld`: the
       orders of the calls that were withheld because of these.
     """
@@ -86,6 +87,7 @@ class Message:
         self._futures: list[Future] = []
         self._tasks: list[Task] = []
         self._group = Group() if core.same_message == "concurrent" else None
+        self._inside = core.scheduler.caller() is not None
         self._blind: list[Future] = core.outbox.unseen() if core.gated else []
         self._withheld: set[int] = set()
         self._state: Literal["open", "committed", "answered", "withdrawn", "retried"] = "open"
@@ -120,7 +122,8 @@ class Message:
         core = self._core
         for future in self._futures:
             core.table.add(future)
-            core.outbox.emitted(future)
+            if not self._inside:
+                core.outbox.emitted(future)
             if core.emit is not None:
                 core.emit("committed", future.order, handle=future.handle, call_id=future.call_id)
         core.scheduler.commit(self._tasks)
@@ -136,6 +139,9 @@ class Message:
         self._leave("withdrawn")
         self._drop_before()
         self._withdraw(self._tasks, reason)
+        for future in self._futures:
+            if not future.settled:  # it shares the outcome of a call of another message
+                self._refuse(future, Cancelled(reason))
         if self._core.retention is not None:
             self._core.retention.see(self._futures)  # nobody will: they have no handles
 
@@ -153,6 +159,8 @@ class Message:
         writes = [task for task in self._tasks if task.tool.spec.level != "read"]
         self._withdraw(writes, "its message is sent again")
         reads = [task for task in self._tasks if task.tool.spec.level == "read"]
+        for task in reads:
+            self._core.in_flight.forget(task)
         new = Message(self._core, Broken(self._futures, reads))
         self._core.open.append(new)
         return new
@@ -168,9 +176,15 @@ class Message:
         """
         self._require("committed", "answer")
         self._state = "answered"
-        held = await self._hold(self._core.grace) if self._core.grace > 0 else 0.0
-        if self._withheld:
-            await wait_settled(self._blind)
+        try:
+            held = await self._hold(self._core.grace) if self._core.grace > 0 else 0.0
+            if self._withheld:
+                await wait_settled(self._blind)
+        except BaseException:  # the caller was cancelled: it may ask again; else the outcomes are delivered
+            self._state = "committed"
+            for call, future in zip(self._calls, self._futures, strict=True):
+                self._owe(call, future)
+            raise
         own = {task.order: task.own for task in self._tasks if task.keep_own}
         self._tasks.clear()
         return [
@@ -178,7 +192,7 @@ class Message:
             for call, future in zip(self._calls, self._futures, strict=True)
         ]
 
-    def again(self, calls: Sequence[Call]) -> list[Answer]:
+    async def again(self, calls: Sequence[Call]) -> list[Answer]:
         """Answer the same calls once more: the framework runs its step again (DESIGN O4).
 
         Raises:
@@ -189,6 +203,8 @@ class Message:
                 "a message that was submitted before comes again with other calls: "
                 f"{_first_difference(self._calls, list(calls))}"
             )
+        if self._withheld:
+            await wait_settled(self._blind)
         return [
             self._answer(call, future, None, 0.0)
             for call, future in zip(self._calls, self._futures, strict=True)
@@ -206,6 +222,7 @@ class Message:
             core.retention.enter(future, futures_of(sites))
         irreversible = tool.spec.level == "irreversible"
         task = Task(future, tool, arguments, sites, core.tenant, self._futures if irreversible else ())
+        task.parent = core.scheduler.caller()
         if self._adopts(task) or core.in_flight.meets(task, core.scheduler.newest_conflict):
             return
         if irreversible and self._blind:
@@ -229,6 +246,10 @@ class Message:
     def _drop_before(self) -> None:
         if self._before is not None:
             self._withdraw(self._before.tasks, "its message was sent again without it")
+            retention = self._core.retention
+            if retention is not None:
+                for future in self._before.futures:  # nobody will see these: they have no handles
+                    future.add_done_callback(lambda settled: retention.see([settled]))
             self._before = None
 
     def _withdraw(self, tasks: Sequence[Task], reason: str) -> None:
@@ -259,24 +280,29 @@ class Message:
             running = [task.future for task in self._tasks if task.running and not task.future.settled]
             if not running:
                 break
-            await wait_settled(running, any_one=True, timeout=rest)
+            await wait_settled(running, timeout=rest)
         return clock() - start
 
     def _answer(self, call: Call, future: Future, own: Any, held: float) -> Answer:
-        future.shown = True
         outbox = self._core.outbox
         outcome = future.outcome
         if outcome is None:
-            text = outbox.owe(call, future)
+            text = self._owe(call, future)
         elif future.order in self._withheld:
             text = outbox.answer_withheld(future, self._blind)
         else:
             text = outbox.answer(future)
         if self._core.emit is not None:
             self._core.emit("answered", future.order, text=text, held_s=held)
+        future.shown = True
         value = own if isinstance(outcome, Value) else None
         error = outcome.error if isinstance(outcome, Failure) else None
         return Answer(call.id, text, value, error, future, held)
+
+    def _owe(self, call: Call, future: Future) -> str:
+        future.shown = True
+        outbox = self._core.outbox
+        return outbox.point_to(future) if self._inside else outbox.owe(call, future)
 
     def _leave(self, state: Literal["committed", "withdrawn", "retried"]) -> None:
         self._state = state

@@ -41,7 +41,7 @@ from asyncfc.futures.future import Future, wait_settled
 from asyncfc.futures.handle import DEFAULT_GRAMMAR, HandleGrammar
 from asyncfc.futures.outcome import Cancelled
 from asyncfc.futures.retention import Retention
-from asyncfc.futures.table import FutureTable
+from asyncfc.futures.table import FutureTable, unknown_handle
 from asyncfc.message import Answer, Core, Message, SameMessage
 from asyncfc.runtime import Runtime
 from asyncfc.tool import Tool, toolbox
@@ -136,7 +136,7 @@ class Session:
         self._bell = _new_bell()
         self._table = FutureTable(grammar.tag_for(self.id), grammar)
         retention = None if max_retained_bytes is None else Retention(max_retained_bytes)
-        self._outbox = Outbox(wording or Wording(), grammar, self._table.tag, retention)
+        self._outbox = Outbox(wording or Wording(), grammar, self._table.tag, retention=retention, emit=emit)
         made = toolbox(tools, effects or {})
         self._core = Core(
             tools=made,
@@ -187,10 +187,14 @@ class Session:
             TranscriptError: the message of this id had other calls.
         """
         if message_id is not None and message_id in self._messages:
-            return self._messages[message_id].again(list(calls))
+            return await self._messages[message_id].again(list(calls))
         message = self.message()
-        for call in calls:
-            message.seal(call)
+        try:
+            for call in calls:
+                message.seal(call)
+        except BaseException:  # of the iterable, say: what was sealed must not stay in the order for ever
+            message.withdraw()
+            raise
         message.commit()
         if message_id is not None:
             self._messages[message_id] = message
@@ -215,7 +219,8 @@ class Session:
         """Wait for outcomes, as the model's `await_future` or a program's.
 
         Args:
-            which: futures or handles; `"all"` is every call emitted so far whose outcome is not told yet.
+            which: futures or handles; `"all"` is every call emitted so far whose outcome is not told yet;
+                from inside the work of a call, those that it has made and that have not settled.
             mode: wait until all of them have settled, or any one.
             timeout: seconds; what has not settled by then is `pending`.
 
@@ -243,7 +248,7 @@ class Session:
             UnknownHandle: a handle that this session has not shown.
         """
         (future,) = self._futures(which)
-        return self._scheduler.cancel(future.order, "it was cancelled on request")
+        return self._scheduler.cancel(_worked(future), "it was cancelled on request")
 
     def release(self, which: Future | str) -> bool:
         """Lift the quarantine of a call whose work was given up; False if there is none (DESIGN F2).
@@ -252,7 +257,7 @@ class Session:
             UnknownHandle: a handle that this session has not shown.
         """
         (future,) = self._futures(which)
-        return self._scheduler.release(future.order)
+        return self._scheduler.release(_worked(future))
 
     async def finish(self, timeout: float | None = FINISH_TIMEOUT) -> Finished:
         """Wait until every call has settled and its work has ended, or `timeout` seconds have passed.
@@ -289,12 +294,19 @@ class Session:
 
     def _futures(self, which: Future | str | Iterable[Future | str]) -> list[Future]:
         names = [which] if isinstance(which, Future | str) else which
-        found = (name if isinstance(name, Future) else self._table.find(name) for name in names)
+        found = (self._known(name) if isinstance(name, Future) else self._table.find(name) for name in names)
         return sorted(set(found), key=lambda future: future.order)
 
+    def _known(self, future: Future) -> Future:
+        """A future of this session; one of another may have the order of one of ours."""
+        if future.handle is not None and future not in self._table:
+            raise unknown_handle(future.handle, self._core.grammar)
+        return future
+
     def _untold(self) -> list[Future]:
-        futures = {future.order: future for future in self._outbox.owed}
-        live = (task.future for task in self._tenant.tasks.values())
+        caller = self._scheduler.caller()
+        futures = {future.order: future for future in self._outbox.owed if caller is None}
+        live = (task.future for task in self._tenant.tasks.values() if task.parent is caller)
         futures.update((future.order, future) for future in live if not future.settled)
         return [futures[order] for order in sorted(futures)]
 
@@ -306,6 +318,14 @@ class Session:
         except Exception:
             _log.exception("the event listener raised and was dropped: %r", self._on_event)
             self._on_event = None
+
+
+def _worked(future: Future) -> int:
+    """The order of the call that works for this one: a read of a broken message that it adopted, or itself.
+
+    A call of a complete message whose outcome this one shares is not cancelled with it.
+    """
+    return future.order if future.leader.handle is not None else future.leader.order
 
 
 def _new_bell() -> Future:

@@ -134,3 +134,33 @@ def test_what_belongs_to_another_session_is_refused(written: str) -> None:
             assert isinstance(answer.error, UnknownHandle)
 
     run_virtual(main)
+
+
+def test_an_outcome_on_its_way_to_the_model_is_an_event_and_so_is_that_it_was_seen() -> None:
+    async def main() -> list[str]:
+        events: list[Any] = []
+        doll = Puppet("doll", pure=True)
+        async with Session([doll.tool], on_event=events.append) as session:
+            await session.submit([Call("c", "doll", {})])
+            await settle_loop()
+            doll.running[0].succeed()
+            await session.finish()
+            events.clear()
+            with session.sampling():
+                assert [event.kind for event in events] == ["delivered"]
+        return [event.kind for event in events]
+
+    assert run_virtual(main) == ["delivered", "seen"]
+
+
+def test_a_call_that_was_cancelled_says_why() -> None:
+    async def main() -> None:
+        doll = Puppet("doll", pure=True)
+        async with Session([doll.tool]) as session:
+            (answer,) = await session.submit([Call("c", "doll", {})])
+            await settle_loop()
+            session.cancel(answer.future)
+            (delivery,) = (await session.await_future()).settled
+            assert "on request" in delivery.text
+
+    run_virtual(main)

@@ -67,7 +67,9 @@ def anchors(page: Path) -> set[str]:
 # --- the examples run -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wrong", ["assert 1 == 2\n", "import asyncio\nawait asyncio.sleep(1)\nassert 1 == 2\n"])
+@pytest.mark.parametrize(
+    "wrong", ["assert 1 == 2\n", "import asyncio\nawait asyncio.sleep(1)\nassert 1 == 2\n"]
+)
 def test_a_wrong_block_fails_and_names_its_line(wrong: str) -> None:
     (block,) = blocks_of(f"# Page\n\n```python\n{wrong}```\n")
     with pytest.raises(AssertionError) as raised:
@@ -143,4 +145,4 @@ def test_every_field_of_a_declaration_is_in_the_pages() -> None:
 def test_every_kind_of_event_that_is_emitted_is_in_the_guide() -> None:
     (table,) = re.findall(r"^\| kind \|.*?\n\n", read(GUIDE[1]), re.DOTALL | re.MULTILINE)
     first_column = "".join(line.split("|")[1] for line in table.splitlines()[2:] if line)
-    assert set(re.findall(r"`([^`]+)`", first_column)) == set(get_args(Kind)) - {"delivered", "seen"}
+    assert set(re.findall(r"`([^`]+)`", first_column)) == set(get_args(Kind))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -58,8 +58,15 @@ class Outbox:
     """
 
     def __init__(
-        self, wording: Wording, grammar: HandleGrammar, tag: str, retention: Retention | None = None
+        self,
+        wording: Wording,
+        grammar: HandleGrammar,
+        tag: str,
+        *,
+        retention: Retention | None = None,
+        emit: Callable[..., object] | None = None,
     ) -> None:
+        self._emit = emit
         self._wording = wording
         self._grammar = grammar
         self._retention = retention
@@ -88,6 +95,11 @@ class Outbox:
         """Answer with the handle; return the text. The outcome is due when it settles."""
         self._owed[future.order] = future, _in_short(call, self._grammar)
         future.add_done_callback(self._fall_due)
+        return self._wording.placeholder.format(handle=future.handle)
+
+    def point_to(self, future: Future) -> str:
+        """Answer a tool that made the call with the handle; return the text. The model is owed nothing."""
+        future.add_done_callback(self._note_told)
         return self._wording.placeholder.format(handle=future.handle)
 
     def answer(self, future: Future) -> str:
@@ -143,6 +155,9 @@ class Outbox:
         notes = self.take_notes()
         told, self._told = self._told, {}
         self._showing = set(told)
+        if self._emit is not None:
+            for delivery in deliveries:
+                self._emit("delivered", delivery.future.order, text=delivery.text)
         try:
             yield [*deliveries, *notes]
         except BaseException:
@@ -156,8 +171,13 @@ class Outbox:
         for order, future in told.items():
             future.seen = True
             self._unseen.pop(order, None)
+            if self._emit is not None:
+                self._emit("seen", order)
         if self._retention is not None:
             self._retention.see(told.values())
+
+    def _note_told(self, future: Future) -> None:
+        self._told[future.order] = future
 
     def _fall_due(self, future: Future) -> None:
         if future.order in self._owed:

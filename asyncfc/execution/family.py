@@ -75,8 +75,7 @@ class Working(Caller):
 
 
 def adopt(parent: Task, task: Task, graph: DependencyGraph) -> CallError | None:
-    """Make the call a child; return why it cannot run, if so."""
-    task.parent = parent
+    """Count the call among the children of its parent; return why it cannot run, if so."""
     parent.children += 1
     if parent.own_index is None:
         parent.own_index = ClaimIndex()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from asyncfc.depgraph.effects import Claim
@@ -43,7 +44,8 @@ class _Slots:
 
     free: int
     """Less than 0 if some were taken beyond the limit."""
-    waiting: list[tuple[int, Ticket]] = field(default_factory=list)
+    waiting: list[tuple[int, int, Ticket]] = field(default_factory=list)
+    """A heap: by order, then (a call may have left with one ticket and come with another) as they came."""
 
 
 class Keys:
@@ -86,6 +88,7 @@ class Limits:
                 raise DeclarationError(f"limit {key!r}: {size!r} is not a whole number of at least 1")
         self._slots = {key: _Slots(size) for key, size in (limits or {}).items()}
         self._keys = Keys(self._slots)
+        self._arrivals = count()
 
     def keys(self, tool: str, claim: Claim) -> tuple[str, ...]:
         """The limits that a call of this tool with this claim counts against, in the fixed order."""
@@ -96,7 +99,7 @@ class Limits:
         while ticket.held < len(ticket.keys):
             slots = self._slots[ticket.keys[ticket.held]]
             if slots.free <= 0:
-                heapq.heappush(slots.waiting, (ticket.order, ticket))
+                heapq.heappush(slots.waiting, (ticket.order, next(self._arrivals), ticket))
                 return False
             slots.free -= 1
             ticket.held += 1
@@ -125,7 +128,7 @@ class Limits:
         """Take the first that waits for this key out of the queue."""
         waiting = self._slots[key].waiting
         while waiting:
-            _, ticket = heapq.heappop(waiting)
+            _, _, ticket = heapq.heappop(waiting)
             if not ticket.left:
                 return ticket
         return None

@@ -22,7 +22,7 @@ from asyncfc.execution.threads import ThreadPool
 from asyncfc.execution.worker import Begun
 from asyncfc.execution.worker_pool import WorkerPool
 from asyncfc.futures.outcome import Cancelled, Failure
-from asyncfc.futures.store import Store
+from asyncfc.futures.store import MemoryStore, Store
 from asyncfc.tool import Tool
 
 _log = logging.getLogger("asyncfc")
@@ -49,7 +49,7 @@ class ProcessExecutor:
       belongs under `if __name__ == "__main__":`.
 
     Args:
-        store: keeps the results.
+        store: keeps the results; default: this process.
         max_workers: processes at most; default: one per processor. They start when they are needed.
         fallback: runs what does not go to a process; default: a `LocalExecutor`. Closed with this one.
 
@@ -58,11 +58,11 @@ class ProcessExecutor:
     """
 
     def __init__(
-        self, store: Store, *, max_workers: int | None = None, fallback: Executor | None = None
+        self, store: Store | None = None, *, max_workers: int | None = None, fallback: Executor | None = None
     ) -> None:
         self._size = _checked(max_workers)
-        self._store = store
-        self._fallback = fallback or LocalExecutor(store)
+        self._store = store or MemoryStore()
+        self._fallback = fallback or LocalExecutor(self._store)
         self._targets: dict[Tool, Target | None] = {}
         self._pool: WorkerPool | None = None
 

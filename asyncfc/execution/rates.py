@@ -44,9 +44,14 @@ class WindowLimiter(Throttler):
             # because now + (due - now) may fall short of due.
             self.retry_interval = max(self._task_logs[0] + self.period - now, 1e-6)
 
+    async def acquire(self) -> None:
+        """Wait until a call may start. It may yet be cancelled, so that only `started` counts it."""
+        await super().acquire()  # type: ignore[no-untyped-call]
+        self._task_logs.pop()
+
     def started(self) -> None:
-        """Count the start from now, not from when it was allowed."""
-        self._task_logs[-1] = asyncio.get_running_loop().time()
+        """Count the start, from now."""
+        self._task_logs.append(asyncio.get_running_loop().time())
 
 
 def parse_rate(key: str, rate: Any) -> WindowLimiter:

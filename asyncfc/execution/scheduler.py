@@ -17,8 +17,8 @@ from typing import Any
 
 from asyncfc.depgraph.claims import ClaimIndex, Group
 from asyncfc.depgraph.graph import DependencyGraph
-from asyncfc.errors import CallError, ToolAbandoned, ToolTimeout, UnknownHandle
-from asyncfc.execution.executors import Executor, Result, Work, collect
+from asyncfc.errors import CallError, DeclarationError, ToolAbandoned, ToolTimeout, UnknownHandle
+from asyncfc.execution.executors import Executor, Result, Running, Work, collect
 from asyncfc.execution.family import Working, adopt, escape, outside_parent, would_deadlock
 from asyncfc.execution.limits import Keys, Limits, Ticket
 from asyncfc.execution.quarantine import Quarantine
@@ -63,6 +63,13 @@ class Scheduler:
         self._orders += 1
         return self._orders - 1
 
+    def caller(self) -> Task | None:
+        """The call from inside whose work this is asked, if its work goes on."""
+        working = CALLER.get()
+        if isinstance(working, Working) and working.scheduler is self:
+            return working.task
+        return None
+
     # --- from the session ---------------------------------------------------------------------------
 
     def register(self, task: Task, *, group: Group | None = None) -> None:
@@ -79,9 +86,8 @@ class Scheduler:
         refused = self._foreign(task) if task.inputs else None
         if refused is not None:
             task.inputs = ()
-        working = CALLER.get()
-        if isinstance(working, Working) and working.scheduler is self and working.task is not None:
-            refused = refused or adopt(working.task, task, self._graph)
+        if task.parent is not None:
+            refused = adopt(task.parent, task, self._graph) or refused
         self._tasks[task.order] = task.tenant.tasks[task.order] = task
         effects = {}
         if task.claim.reads or task.claim.writes:
@@ -90,13 +96,13 @@ class Scheduler:
         data = sorted({f.leader.order for f in task.inputs if f.outcome is None}) if task.inputs else ()
         hold = 0 if task.tool.spec.level == "read" else 1
         ready = self._graph.add(task.order, data, effects, hold)
-        if task.tenant.emit is not None:
-            task.tenant.emit("sealed", task.order, tool=task.tool.name, data=data, effects=effects)
         if task.inputs:
             task.doomed = any(f.outcome is not None and not isinstance(f.outcome, Value) for f in task.inputs)
         if len(self._quarantine) and task.late is None:
             refused = refused or self._quarantine.refusal(task)
         never = Failure(refused) if refused is not None else task.obstacle() if task.doomed else None
+        if task.tenant.emit is not None:
+            task.tenant.emit("sealed", task.order, tool=task.tool.name, data=data, effects=effects)
         if never is not None:
             self._launch(self._conclude(task, never, ended=True))
         elif ready:
@@ -134,6 +140,7 @@ class Scheduler:
             self._launch(self._conclude(task, Cancelled(reason), ended=True))
             accepted = True
         else:
+            task.stop_reason = reason
             accepted = self._ask_to_stop(task)
         if task is not None and task.tenant.emit is not None:
             task.tenant.emit("cancel", order, accepted=accepted)
@@ -145,7 +152,10 @@ class Scheduler:
 
     def newest_conflict(self, task: Task) -> int:
         """The newest call that may yet change what this one, not registered yet, touches; -1 if none."""
-        live = (self._tasks[order] for order in self._index.conflicting(task.bound_claim()[0]))
+        index = self._index if task.parent is None else task.parent.own_index
+        if index is None:  # the first child of its parent
+            return -1
+        live = (self._tasks[order] for order in index.conflicting(task.bound_claim()[0]))
         return max((older.order for older in live if older.running or not older.future.settled), default=-1)
 
     def abandoned(self) -> Collection[Task]:
@@ -181,10 +191,11 @@ class Scheduler:
         if keys:
             if task.tenant.emit is not None:
                 task.tenant.emit("queued", task.order, rates=keys)
-            start = self._rates.start(
-                keys, partial(self._slots, task), lambda: self._launch(self._start(task))
-            )
-            task.gate = asyncio.get_running_loop().create_task(start)
+            if not task.future.settled:  # who was told just now may have cancelled it
+                start = self._rates.start(
+                    keys, partial(self._slots, task), lambda: self._launch(self._start(task))
+                )
+                task.gate = asyncio.get_running_loop().create_task(start)
         return bool(keys)
 
     async def _slots(self, task: Task) -> None:
@@ -222,20 +233,26 @@ class Scheduler:
             if len(self._quarantine) and (refusal := self._quarantine.refusal(task)):
                 raise refusal
             arguments = task.final_arguments()
-        except CallError as error:
+            task.running = running = self._run(task, arguments)
+        except DeclarationError:  # the program is set up wrongly; that is of no call
+            raise
+        except Exception as error:  # whosever it is, it concerns this call alone
             return self._conclude(task, Failure(error), ended=True)
+        assert task.working is not None
+        if running.outcome is not running.ended:
+            running.outcome.add_done_callback(task.working.on_outcome, context=self._context)
+        running.ended.add_done_callback(task.working.on_ended, context=self._context)
         if task.tenant.emit is not None:
             task.tenant.emit("started", task.order, arguments=arguments)
+        return []
+
+    def _run(self, task: Task, arguments: dict[str, Any]) -> Running:
         task.working = Working(self, task)
         task.context.run(CALLER.set, task.working)
         progress = None if task.tenant.emit is None else partial(self._on_progress, task)
         begun = None if task.tool.timeout is None else partial(self._on_begun, task, task.tool.timeout)
         work = Work(task.tool, arguments, task.context, begun, concurrent=task.grouped, progress=progress)
-        task.running = running = self._executor.start(work)
-        if running.outcome is not running.ended:
-            running.outcome.add_done_callback(task.working.on_outcome, context=self._context)
-        running.ended.add_done_callback(task.working.on_ended, context=self._context)
-        return []
+        return self._executor.start(work)
 
     # --- what work reports ----------------------------------------------------------------------------
 
@@ -273,6 +290,8 @@ class Scheduler:
 
         Such a call is live already; or it may come while the message streams, or from another session.
         """
+        if isinstance(result.outcome, Cancelled) and task.stop_reason is not None:
+            return Cancelled(task.stop_reason)
         if task.keep_own:
             assert task.claim is not None
             claims = task.claim.reads or task.claim.writes
@@ -292,9 +311,9 @@ class Scheduler:
             after = tool.abandon_after
             if after is None:
                 after = max(tool.timeout or 0.0, ABANDON_AFTER)
-            if task.timer is not None:
-                task.timer.cancel()
-            task.timer = asyncio.get_running_loop().call_later(after, self._on_abandoned, task, after)
+            if task.patience is None:  # asking again does not start it anew
+                loop = asyncio.get_running_loop()
+                task.patience = loop.call_later(after, self._on_abandoned, task, after)
         return accepted
 
     def _on_abandoned(self, task: Task, after: float) -> None:
@@ -367,14 +386,14 @@ class Scheduler:
             return
         task.claim = claim
         index.narrow(task.order, claim)
-        if task.tenant.emit is not None:
-            task.tenant.emit("bound", task.order, reads=claim.reads, writes=claim.writes)
         for older, newer in self._graph.effect_neighbours(task.order):
             gone = older not in self._graph or newer not in self._graph  # by an edge dropped before
             if not gone and index.conflict(older, newer) is None:
                 released, may_start = self._graph.drop_effect(older, newer)
                 ready += [self._tasks[order] for order in may_start]
                 ready += self._release(released)
+        if task.tenant.emit is not None:  # last, because who is told may cancel the call
+            task.tenant.emit("bound", task.order, reads=claim.reads, writes=claim.writes)
 
     def _end(self, task: Task, late_outcome: Outcome | None = None) -> list[Task]:
         """The work has truly stopped, or will never start."""
@@ -382,19 +401,24 @@ class Scheduler:
         if task.working is not None:
             task.working.stop()
             task.working = None
-        if task.timer is not None:
-            task.timer.cancel()
+        for timer in (task.timer, task.patience):
+            if timer is not None:
+                timer.cancel()
         if task.gate is not None:
             task.gate.cancel()
         if task.ticket is not None:
             self._freed.append(task.ticket)
         if task.tenant.emit is not None and late_outcome is not None:
             task.tenant.emit("ended late", task.order, outcome=late_outcome)
+        return self._rest(task) if task.children == 0 else []
+
+    def _rest(self, task: Task) -> list[Task]:
+        """Nothing of the call goes on, its children included."""
         self._quarantine.lift(task.order)
-        return self._leave(task) if task.children == 0 else []
+        return self._leave(task)
 
     def _leave(self, task: Task) -> list[Task]:
-        """Nothing of the call goes on: it releases as soon as all that it is ordered after has."""
+        """It releases as soon as all that it is ordered after has."""
         if task.order not in self._graph:  # given up before
             return []
         released, may_start = self._graph.end(task.order)
@@ -403,17 +427,18 @@ class Scheduler:
 
     def _release(self, released: list[int]) -> list[Task]:
         ready: list[Task] = []
-        for order in released:
-            task = self._tasks.pop(order)
+        tasks = [self._tasks.pop(order) for order in released]
+        for task in tasks:  # all of them, before anybody is told, who may submit a call
             task.tenant.leave(task)
-            parent = task.parent
-            self._index_of(task).discard(order)
+            self._index_of(task).discard(task.order)
+        for task in tasks:
             if task.tenant.emit is not None:
-                task.tenant.emit("released", order)
+                task.tenant.emit("released", task.order)
+            parent = task.parent
             if parent is not None:
                 parent.children -= 1
                 if parent.children == 0 and parent.stopped:
-                    ready += self._leave(parent)
+                    ready += self._rest(parent)
         return ready
 
     def _index_of(self, task: Task) -> ClaimIndex:

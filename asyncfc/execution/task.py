@@ -61,17 +61,19 @@ class Task:
       back to wait for a child.
     - `gate`: waits for its turn under rate limits, then starts it.
     - `running`: its work, once started; `working`: what its context knows of it; `timer`: until its
-      timeout, then until it counts as abandoned.
+      timeout; `patience`: from when it was asked to stop until it counts as abandoned.
     - `parent`: the task that submitted it from inside its work; `children`: how many of its own are live,
       ordered among themselves by its `index`; `stopped`: its own work has ended, its children's may not
       have.
+    - `stop_reason`: why it was asked to stop.
     - `keep_own`: somebody wants the tool's own object; `own`: that object, once there.
     """
 
     __slots__ = (
         "arguments", "certain", "children", "claim", "committed", "context", "doomed", "escape", "future",
-        "gate", "gates", "grouped", "inputs", "keep_own", "late", "own", "own_index", "parent", "paused",
-        "running", "sites", "stopped", "tenant", "ticket", "timer", "tool", "working",
+        "gate", "gates", "grouped", "inputs", "keep_own", "late", "own", "own_index", "parent", "patience",
+        "paused", "running", "sites", "stop_reason", "stopped", "tenant", "ticket", "timer", "tool",
+        "working",
     )  # fmt: skip
 
     def __init__(
@@ -103,10 +105,12 @@ class Task:
         self.running: Running | None = None
         self.working: Working | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.patience: asyncio.TimerHandle | None = None
         self.parent: Task | None = None
         self.own_index: ClaimIndex | None = None
         self.children = 0
         self.stopped = False
+        self.stop_reason: str | None = None
         self.committed = False
         self.grouped = False
         self.keep_own = False

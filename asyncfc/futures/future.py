@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from typing import Any, NoReturn, Protocol
 
 from asyncfc.errors import InternalError, NotSettled
-from asyncfc.futures.outcome import Outcome
+from asyncfc.futures.outcome import Outcome, kind_of
 
 
 class Caller(Protocol):
@@ -77,7 +77,7 @@ class Future:
             CallCancelled, CallWithheld: the call has no value.
         """
         if self.outcome is None:
-            raise NotSettled(f"{self!r} has not settled; await it, or ask `settled` first")
+            raise NotSettled(f"{self!r} has not settled; wait for it first, or ask `settled`")
         return self.outcome.unwrap()
 
     async def wait(self) -> Outcome:
@@ -119,7 +119,7 @@ class Future:
             self._callbacks.remove(callback)
 
     def __repr__(self) -> str:
-        state = type(self.outcome).__name__.lower() if self.outcome is not None else "pending"
+        state = "pending" if self.outcome is None else kind_of(self.outcome)
         return f"<Future {self.handle or '(no handle yet)'} of {self.tool!r}, {state}>"
 
     def __str__(self) -> str:

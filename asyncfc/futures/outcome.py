@@ -103,3 +103,8 @@ class Withheld:
 
 
 Outcome: TypeAlias = Value | Failure | Cancelled | Withheld
+
+
+def kind_of(outcome: Outcome) -> str:
+    """What it is, in one word: value, failure, cancelled or withheld."""
+    return "value" if isinstance(outcome, Value) else type(outcome).__name__.lower()

@@ -20,6 +20,10 @@ class FutureTable:
     def __len__(self) -> int:
         return len(self._futures)
 
+    def __contains__(self, future: Future) -> bool:
+        _, number = self.grammar.parse(future.handle or "") or ("", 0)
+        return 0 < number <= len(self._futures) and self._futures[number - 1] is future
+
     def add(self, future: Future) -> str:
         """Give the future the next handle and return it.
 

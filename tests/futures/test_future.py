@@ -25,7 +25,7 @@ def pending(order: int = 0) -> Future:
 
 
 def test_reading_early_is_an_error_that_says_what_to_do() -> None:
-    with pytest.raises(NotSettled, match=r"'read', pending> has not settled; await it"):
+    with pytest.raises(NotSettled, match=r"'read', pending> has not settled; wait for it"):
         pending().result()
 
 
