@@ -1,85 +1,29 @@
-"""Executors: where the work of a call runs, and how the scheduler hears of it.
-
-The scheduler hangs two events on a `Running`: `outcome` (the call settles) and `ended` (the work has
-truly stopped, so that its claims may be released). For local work they are one and the same moment;
-a remote executor may know the outcome before the worker is free.
-"""
+"""Executors: where the work of a call runs."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
-from contextlib import suppress
 from contextvars import Context
-from dataclasses import dataclass
 from functools import partial
 from inspect import iscoroutine
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from asyncfc.errors import ProjectionError
 from asyncfc.execution import streams
+from asyncfc.execution.jobs import JobRunning
 from asyncfc.execution.threads import MAILBOX, Mailbox, ThreadPool, Threads
-from asyncfc.futures.outcome import Cancelled, Failure, Outcome
+from asyncfc.execution.work import Executor, Result, Running, Work, collect
+from asyncfc.futures.outcome import Cancelled, Failure
 from asyncfc.futures.store import Store
-from asyncfc.tool import Tool
 
-MAX_THREADS = 64
-"""Threads for synchronous tools with declared effects, per session."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One call ready to run: the tool, its final arguments, the submitter's context variables."""
-
-    tool: Tool
-    arguments: dict[str, Any]
-    context: Context
-    begun: Callable[[], object] | None = None
-    """Called on the loop when the work truly begins; not set if nobody needs to know."""
-    concurrent: bool = False
-    """It may run beside other undeclared calls, so not in their one worker thread (DESIGN E1b)."""
-    progress: streams.Take | None = None
-    """Called on the loop with the JSON form of each item that the tool yields; None: nobody listens."""
-
-
-class Result(NamedTuple):
-    """How work ended: the outcome, and the tool's own object where there is one in this process."""
-
-    outcome: Outcome
-    own: Any = None
-
-    def __repr__(self) -> str:  # asyncio asks its tasks for theirs; what a tool returned is not to be asked
-        return f"Result({self.outcome!r})"
-
+__all__ = ["Executor", "LocalExecutor", "Result", "Running", "Work", "collect"]
 
 Rest: TypeAlias = Awaitable[Any] | AsyncGenerator[Any, None]
 """What a synchronous tool returned that only the loop can bring to its end."""
 
-
-class Running(Protocol):
-    """Work that has been started."""
-
-    @property
-    def outcome(self) -> asyncio.Future[Result]:
-        """Done, always with a result, as soon as the outcome is known."""
-
-    @property
-    def ended(self) -> asyncio.Future[Result]:
-        """Done when the work has truly stopped; may be the same object as `outcome`."""
-
-    def cancel(self) -> bool:
-        """Ask the work to stop. False: it cannot; otherwise it will end, as it sees fit."""
-
-
-class Executor(Protocol):
-    """Starts work on the running loop's behalf. `start` must not raise and must not block."""
-
-    def start(self, work: Work) -> Running:
-        """Start the work. Whatever the tool raises becomes a `Failure` in the result."""
-
-    def close(self) -> None:
-        """Take no more work; give up threads and processes as soon as they are idle."""
+MAX_THREADS = 64
+"""Threads for synchronous tools with declared effects, per session."""
 
 
 class LocalExecutor:
@@ -207,40 +151,32 @@ class _LoopRunning:
         return self.outcome.cancel()
 
 
-class _ThreadRunning:
-    """A job for other threads. It can be cancelled until a thread has taken it, and if it streams."""
+class _ThreadRunning(JobRunning):
+    """A synchronous tool in a thread. It can also be cancelled while it streams."""
 
     def __init__(self, threads: Threads, executor: LocalExecutor, work: Work, *, overflow: Threads) -> None:
-        self._loop = asyncio.get_running_loop()
+        super().__init__()
         self._mailbox = Mailbox(overflow)
         work.context.run(MAILBOX.set, self._mailbox)
         self._executor = executor
         self._work = work
-        self._taken = threading.Lock()  # whoever acquires it first decides: the thread, or cancel()
         self._streaming = False
         self._stop = False
         self._rest: asyncio.Task[Result] | None = None
-        self.outcome: asyncio.Future[Result] = self._loop.create_future()
-        self.ended = self.outcome
-        try:
-            threads.submit(self._job)
-        except RuntimeError as error:  # the system gives no thread
-            self._taken.acquire()
-            self.outcome.set_result(Result(Failure(error)))
+        self.begin(threads)
 
     def cancel(self) -> bool:
+        """See `Running.cancel`."""
         if self._rest is not None:
             return self._rest.cancel()
-        if not self._taken.acquire(blocking=False):
-            self._stop = True  # should it turn out to be a stream later on
-            return self._streaming
-        self.outcome.set_result(Result(Cancelled("cancelled before it began")))
-        return True
+        if super().cancel():
+            return True
+        self._stop = True  # should it turn out to be a stream later on
+        return self._streaming
 
-    def _job(self) -> BaseException | None:
-        if not self._taken.acquire(blocking=False):
-            return None
-        self._tell(self._work.begun)
+    def run(self) -> BaseException | None:
+        """Run the tool to its end, or to what it returned that needs the loop."""
+        self.tell(self._work.begun)
         result = self._executor.finish_in_thread(self._work, self._drain)
         try:
             self._loop.call_soon_threadsafe(self._hand_over, result)
@@ -250,11 +186,6 @@ class _ThreadRunning:
         outcome = result.outcome if isinstance(result, Result) else None
         error = outcome.error if isinstance(outcome, Failure) else None
         return error if isinstance(error, KeyboardInterrupt | SystemExit) else None
-
-    def _tell(self, listener: Callable[[], object] | None) -> None:
-        if listener is not None:
-            with suppress(RuntimeError):  # the loop has closed
-                self._loop.call_soon_threadsafe(listener)
 
     def _drain(self, stream: Generator[Any, None, Any]) -> list[Any]:
         self._streaming = True
@@ -293,11 +224,3 @@ def _drop(result: object) -> None:
     """Python warns of a coroutine that nobody awaits, unless it is closed."""
     if iscoroutine(result):
         result.close()
-
-
-def collect(done: asyncio.Future[Result]) -> Result:
-    """The result of work that is done, however it was brought to its end."""
-    if done.cancelled():
-        return Result(Cancelled("cancelled before it began"))
-    error = done.exception()  # KeyboardInterrupt and SystemExit: asyncio raises them out of the loop, too
-    return done.result() if error is None else Result(Failure(error))

@@ -15,8 +15,8 @@ from asyncfc.depgraph.effects import Claim, uncovered
 from asyncfc.depgraph.graph import DependencyGraph
 from asyncfc.depgraph.resource import show_label
 from asyncfc.errors import CallError, EffectEscape, WouldDeadlock
-from asyncfc.execution.executors import Result
 from asyncfc.execution.task import Task
+from asyncfc.execution.work import Result
 from asyncfc.futures.future import Caller, Future
 
 if TYPE_CHECKING:  # the scheduler sets a `Working` in the context of the work that it starts

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import inspect
 import logging
 import os
 import sys
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from operator import attrgetter
 from typing import Any
 
 from asyncfc.errors import DeclarationError
-from asyncfc.execution.executors import Executor, LocalExecutor, Result, Running, Work
+from asyncfc.execution.executors import LocalExecutor
+from asyncfc.execution.jobs import JobRunning
 from asyncfc.execution.serving import Target
 from asyncfc.execution.threads import ThreadPool
+from asyncfc.execution.work import Executor, Result, Running, Work
 from asyncfc.execution.worker import Begun
 from asyncfc.execution.worker_pool import WorkerPool
-from asyncfc.futures.outcome import Cancelled, Failure
+from asyncfc.futures.outcome import Failure
 from asyncfc.futures.store import MemoryStore, Store
 from asyncfc.tool import Tool
 
@@ -126,40 +125,19 @@ class ProcessExecutor:
             return Result(Failure(error.with_traceback(None)))
 
 
-class _ProcessRunning:
-    """Work for a worker process. It can be cancelled until a thread has taken it."""
+class _ProcessRunning(JobRunning):
+    """Work for a worker process. An outcome comes from a worker that is idle again, or dead."""
 
     def __init__(self, threads: ThreadPool, finish: Callable[[Begun], Result], begun: Begun | None) -> None:
-        self._loop = asyncio.get_running_loop()
+        super().__init__()
         self._finish = finish
         self._begun = begun
-        self._taken = threading.Lock()  # whoever acquires it first decides: the thread, or cancel()
-        self.outcome: asyncio.Future[Result] = self._loop.create_future()
-        self.ended = self.outcome  # an outcome comes from a worker that is idle again, or dead
-        try:
-            threads.submit(self._job)
-        except RuntimeError as error:  # the system gives no thread
-            self._taken.acquire()
-            self.outcome.set_result(Result(Failure(error)))
+        self.begin(threads)
 
-    def cancel(self) -> bool:
-        if not self._taken.acquire(blocking=False):
-            return False
-        self.outcome.set_result(Result(Cancelled("cancelled before it began")))
-        return True
-
-    def _job(self) -> None:
-        if self._taken.acquire(blocking=False):
-            result = self._finish(self._tell_begun)
-            self._tell(self.outcome.set_result, result)
-
-    def _tell_begun(self) -> None:
-        if self._begun is not None:
-            self._tell(self._begun)
-
-    def _tell(self, function: Callable[..., object], *args: Any) -> None:
-        with suppress(RuntimeError):  # the loop has closed: nobody is left to be told
-            self._loop.call_soon_threadsafe(function, *args)
+    def run(self) -> None:
+        """Have a process do the work, and wait for it."""
+        result = self._finish(lambda: self.tell(self._begun))
+        self.tell(self.outcome.set_result, result)
 
 
 def _may_leave(tool: Tool) -> bool:

@@ -18,12 +18,12 @@ from typing import Any
 from asyncfc.depgraph.claims import ClaimIndex, Group
 from asyncfc.depgraph.graph import DependencyGraph
 from asyncfc.errors import CallError, DeclarationError, ToolAbandoned, ToolTimeout, UnknownHandle
-from asyncfc.execution.executors import Executor, Result, Running, Work, collect
 from asyncfc.execution.family import Working, adopt, escape, outside_parent, would_deadlock
 from asyncfc.execution.limits import Keys, Limits, Ticket
 from asyncfc.execution.quarantine import Quarantine
 from asyncfc.execution.rates import Rates
 from asyncfc.execution.task import Task
+from asyncfc.execution.work import Executor, Result, Running, Work, collect
 from asyncfc.futures.future import CALLER, Future
 from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value
 

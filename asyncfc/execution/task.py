@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from asyncfc.depgraph.claims import ClaimIndex
 from asyncfc.depgraph.effects import Claim
 from asyncfc.errors import CallError, RootCause, UpstreamFailed
-from asyncfc.execution.executors import Running
 from asyncfc.execution.limits import Ticket
+from asyncfc.execution.work import Running
 from asyncfc.futures.call import short_name
 from asyncfc.futures.future import Future
 from asyncfc.futures.outcome import Failure, Outcome, Value, Withheld
