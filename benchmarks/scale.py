@@ -149,7 +149,7 @@ async def measure(calls: int) -> dict[str, float]:
         total = perf_counter() - begin
         with session.sampling() as deliveries:
             delivered += check(deliveries)
-        nodes = len(session._scheduler._graph)
+        nodes = len(session._scheduler)
     assert delivered == len(load.settled_at) == groups * GROUP
     gc.callbacks.remove(collector.note)
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,8 +1,9 @@
 """Scheduler: starts what the graph says is ready, and tells the graph what has settled and ended.
 
-Everything here runs on the loop's thread, in steps that no other step interrupts. No method recurses:
-chains of failures and releases are worked off in loops. A method that returns tasks returns those that
-became ready by what it did; whoever is at the top of the step passes them to `_launch`.
+Everything here runs on the loop's thread, in steps. A listener or a done callback may act within a step,
+so state is changed first and told last. Chains of failures and releases are worked off in loops, not by
+recursion. A method that returns tasks returns those that became ready by what it did; whoever is at the
+top of the step passes them to `_launch`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from asyncfc.depgraph.claims import ClaimIndex, Group
-from asyncfc.depgraph.graph import DependencyGraph
-from asyncfc.errors import CallError, DeclarationError, ToolAbandoned, ToolTimeout, UnknownHandle
-from asyncfc.execution.family import Working, adopt, escape, outside_parent, would_deadlock
+from asyncfc.depgraph.claims import Group
+from asyncfc.errors import DeclarationError, ToolAbandoned, ToolTimeout
+from asyncfc.execution.family import Working
 from asyncfc.execution.limits import Keys, Limits, Ticket
-from asyncfc.execution.quarantine import Quarantine
+from asyncfc.execution.order import Order
 from asyncfc.execution.rates import Rates
 from asyncfc.execution.task import Task
 from asyncfc.execution.work import Executor, Result, Running, Work, collect
@@ -34,9 +34,8 @@ ABANDON_AFTER = 5.0
 class Scheduler:
     """All live calls: those that have not released their claims.
 
-    State: `_tasks` has them by order; the graph knows what they wait for, the index what they claim, the
-    quarantine what work that was given up still claims. `_freed` and `_served` are tickets whose slots
-    have become free, or that have got theirs, within the step that runs.
+    State: `_order` has them, and knows what may start. `_freed` and `_served` are tickets whose slots have
+    become free, or that have got theirs, within the step that runs.
 
     Args:
         executor: where work runs.
@@ -49,19 +48,17 @@ class Scheduler:
         self._limits = limits
         self._rates = Rates(rates or {})
         self._rate_keys = Keys(rates or {})
-        self._graph = DependencyGraph()
-        self._index = ClaimIndex()
-        self._quarantine = Quarantine()
-        self._tasks: dict[int, Task] = {}
+        self._order = Order()
         self._freed: list[Ticket] = []
         self._served: list[Ticket] = []
-        self._orders = 0
         self._context = copy_context()  # for what work reports: it concerns no call in particular
+
+    def __len__(self) -> int:
+        return len(self._order)
 
     def next_order(self) -> int:
         """The next place in the order of registration."""
-        self._orders += 1
-        return self._orders - 1
+        return self._order.next()
 
     def caller(self) -> Task | None:
         """The call from inside whose work this is asked, if its work goes on."""
@@ -82,27 +79,8 @@ class Scheduler:
             group: the other undeclared calls of its message, if they may run concurrently.
         """
         task.grouped = group is not None
-        task.claim, task.late = task.bound_claim()
-        refused = self._foreign(task) if task.inputs else None
-        if refused is not None:
-            task.inputs = ()
-        if task.parent is not None:
-            refused = adopt(task.parent, task, self._graph) or refused
-        self._tasks[task.order] = task.tenant.tasks[task.order] = task
-        effects = {}
-        if task.claim.reads or task.claim.writes:
-            index = self._index_of(task)
-            effects = index.add(task.order, task.claim, late=task.late is not None, group=group)
-        data = sorted({f.leader.order for f in task.inputs if f.outcome is None}) if task.inputs else ()
-        hold = 0 if task.tool.spec.level == "read" else 1
-        ready = self._graph.add(task.order, data, effects, hold)
-        if task.inputs:
-            task.doomed = any(f.outcome is not None and not isinstance(f.outcome, Value) for f in task.inputs)
-        if len(self._quarantine) and task.late is None:
-            refused = refused or self._quarantine.refusal(task)
+        ready, refused = self._order.enter(task, group)
         never = Failure(refused) if refused is not None else task.obstacle() if task.doomed else None
-        if task.tenant.emit is not None:
-            task.tenant.emit("sealed", task.order, tool=task.tool.name, data=data, effects=effects)
         if never is not None:
             self._launch(self._conclude(task, never, ended=True))
         elif ready:
@@ -110,13 +88,7 @@ class Scheduler:
 
     def commit(self, tasks: Iterable[Task]) -> None:
         """The message of these calls is complete: its writes may run."""
-        ready = []
-        for task in tasks:
-            task.committed = True
-            held = task.tool.spec.level != "read" and task.order in self._graph
-            if held and self._graph.lift(task.order):
-                ready.append(task)
-        self._launch(ready)
+        self._launch([task for task in tasks if self._order.commit(task)])
 
     def withdraw(self, task: Task, reason: str) -> None:
         """Settle a call as cancelled, whatever it is doing; its work is asked to stop."""
@@ -133,7 +105,7 @@ class Scheduler:
         A call that has not started settles as `Cancelled` at once. Work that accepts will end as it
         sees fit, and the call settles then.
         """
-        task = self._tasks.get(order)
+        task = self._order.find(order)
         if task is None or task.future.settled:
             accepted = False
         elif task.running is None:
@@ -148,19 +120,15 @@ class Scheduler:
 
     def release(self, order: int) -> bool:
         """Lift the quarantine of work that was given up; False if there is none."""
-        return self._quarantine.lift(order)
+        return self._order.quarantine.lift(order)
 
     def newest_conflict(self, task: Task) -> int:
         """The newest call that may yet change what this one, not registered yet, touches; -1 if none."""
-        index = self._index if task.parent is None else task.parent.own_index
-        if index is None:  # the first child of its parent
-            return -1
-        live = (self._tasks[order] for order in index.conflicting(task.bound_claim()[0]))
-        return max((older.order for older in live if older.running or not older.future.settled), default=-1)
+        return self._order.newest_conflict(task)
 
     def abandoned(self) -> Collection[Task]:
         """Tasks whose work was given up and still goes on."""
-        return self._quarantine.tasks()
+        return self._order.quarantine.tasks()
 
     # --- starting -------------------------------------------------------------------------------------
 
@@ -230,7 +198,7 @@ class Scheduler:
         try:
             if task.escape is not None:
                 raise task.escape
-            if len(self._quarantine) and (refusal := self._quarantine.refusal(task)):
+            if len(self._order.quarantine) and (refusal := self._order.quarantine.refusal(task)):
                 raise refusal
             arguments = task.final_arguments()
             task.running = running = self._run(task, arguments)
@@ -295,8 +263,8 @@ class Scheduler:
         if task.keep_own:
             assert task.claim is not None
             claims = task.claim.reads or task.claim.writes
-            others = not task.committed or len(task.tenant.tasks) < len(self._tasks)
-            changed = claims and (others or self._graph.is_ordering(task.order))
+            others = not task.committed or not self._order.is_alone(task)
+            changed = claims and (others or self._order.is_ordering(task))
             task.own = _copied(result) if changed else result.own
         return result.outcome
 
@@ -325,13 +293,13 @@ class Scheduler:
             error = ToolAbandoned(f"{task.name} was asked to stop and still runs {after:g} s later")
             ready += self._conclude(task, Failure(error), ended=False)
         if task.tool.on_abandon == "quarantine":
-            self._quarantine.add(task)
-            for other in list(self._tasks.values()):
-                if other.order > task.order and not other.future.settled and other.late is None:
-                    refusal = self._quarantine.refusal(other) if other.running is None else None
-                    if refusal is not None:
-                        ready += self._conclude(other, Failure(refusal), ended=True)
-        self._launch(ready + self._leave(task))
+            self._order.quarantine.add(task)
+            for other in self._order.newer(task):
+                waiting = not other.future.settled and other.running is None and other.late is None
+                refusal = self._order.quarantine.refusal(other) if waiting else None
+                if refusal is not None:
+                    ready += self._conclude(other, Failure(refusal), ended=True)
+        self._launch(ready + self._order.leave(task))
 
     # --- settling and releasing -------------------------------------------------------------------------
 
@@ -347,10 +315,7 @@ class Scheduler:
             if task.tenant.emit is not None:
                 task.tenant.emit("settled", task.order, outcome=outcome)
             has_value = isinstance(outcome, Value)
-            for newer, may_start in self._graph.settle(task.order):
-                dependant = self._tasks.get(newer)
-                if dependant is None:  # released by the binding of another dependant just now
-                    continue
+            for dependant, may_start in self._order.settle(task):
                 dependant.doomed = dependant.doomed or not has_value
                 never = self._tell(dependant, task.future, ready)
                 if never is not None:
@@ -369,31 +334,8 @@ class Scheduler:
         if task.late is not None and settled.order in task.late:
             task.late.discard(settled.order)
             if not task.late:
-                self._bind(task, ready)
+                ready += self._order.bind(task)
         return task.obstacle() if task.doomed and not task.future.settled else None
-
-    def _bind(self, task: Task, ready: list[Task]) -> None:
-        """Narrow a late claim and drop the edges that no longer stand for a conflict (DESIGN E3).
-
-        A label outside what was claimed fails the call when it is its turn; until then it stays wide.
-        """
-        claim, task.late = task.bound_claim()
-        task.escape = escape(task, claim) or outside_parent(task, claim)
-        if task.escape is not None:
-            return
-        index = self._index_of(task)
-        if not index.can_narrow(task.order):
-            return
-        task.claim = claim
-        index.narrow(task.order, claim)
-        for older, newer in self._graph.effect_neighbours(task.order):
-            gone = older not in self._graph or newer not in self._graph  # by an edge dropped before
-            if not gone and index.conflict(older, newer) is None:
-                released, may_start = self._graph.drop_effect(older, newer)
-                ready += [self._tasks[order] for order in may_start]
-                ready += self._release(released)
-        if task.tenant.emit is not None:  # last, because who is told may cancel the call
-            task.tenant.emit("bound", task.order, reads=claim.reads, writes=claim.writes)
 
     def _end(self, task: Task, late_outcome: Outcome | None = None) -> list[Task]:
         """The work has truly stopped, or will never start."""
@@ -410,47 +352,7 @@ class Scheduler:
             self._freed.append(task.ticket)
         if task.tenant.emit is not None and late_outcome is not None:
             task.tenant.emit("ended late", task.order, outcome=late_outcome)
-        return self._rest(task) if task.children == 0 else []
-
-    def _rest(self, task: Task) -> list[Task]:
-        """Nothing of the call goes on, its children included."""
-        self._quarantine.lift(task.order)
-        return self._leave(task)
-
-    def _leave(self, task: Task) -> list[Task]:
-        """It releases as soon as all that it is ordered after has."""
-        if task.order not in self._graph:  # given up before
-            return []
-        released, may_start = self._graph.end(task.order)
-        ready = [self._tasks[order] for order in may_start]
-        return ready + self._release(released)
-
-    def _release(self, released: list[int]) -> list[Task]:
-        ready: list[Task] = []
-        tasks = [self._tasks.pop(order) for order in released]
-        for task in tasks:  # all of them, before anybody is told, who may submit a call
-            task.tenant.leave(task)
-            self._index_of(task).discard(task.order)
-        for task in tasks:
-            if task.tenant.emit is not None:
-                task.tenant.emit("released", task.order)
-            parent = task.parent
-            if parent is not None:
-                parent.children -= 1
-                if parent.children == 0 and parent.stopped:
-                    ready += self._rest(parent)
-        return ready
-
-    def _index_of(self, task: Task) -> ClaimIndex:
-        """Where its claim stands: a child is ordered among its siblings only (DESIGN O5)."""
-        return self._index if task.parent is None else task.parent.index
-
-    def _foreign(self, task: Task) -> CallError | None:
-        """Why the call cannot be ordered: an input without a value is not one of this order's calls."""
-        for future in task.inputs:
-            if future.outcome is None and not self._is_live(future):
-                return UnknownHandle(f"{future!r}, an argument of {task.name}, belongs to another session")
-        return None
+        return self._order.rest(task) if task.children == 0 else []
 
     # --- calls that wait for others from inside their work ----------------------------------------------
 
@@ -460,7 +362,7 @@ class Scheduler:
         Raises:
             WouldDeadlock: one of these waits for this very call.
         """
-        error = would_deadlock(self._graph, task, [future for future in pending if self._is_live(future)])
+        error = self._order.would_deadlock(task, pending)
         if error is not None:
             raise error
         if task.ticket is not None and not task.stopped:
@@ -486,11 +388,6 @@ class Scheduler:
         self._served += self._limits.leave(task.ticket)
         task.ticket = Ticket(task.order, task.ticket.keys, task=task)
         return task.ticket
-
-    def _is_live(self, future: Future) -> bool:
-        """Whether it is of one of this order's calls: another session counts its calls from 0, too."""
-        known = self._tasks.get(future.leader.order)
-        return known is not None and known.future is future.leader
 
 
 def _by_order(task: Task) -> int:

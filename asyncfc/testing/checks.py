@@ -50,11 +50,24 @@ def _orders(program: Program) -> Iterator[list[int]]:
     places = [n for group in groups.values() for n in group]
     for mixed in product(*map(permutations, groups.values())):
         taken = dict(zip(places, (n for group in mixed for n in group), strict=True))
-        order = [taken.get(n, n) for n in range(len(program.steps))]
-        at = {n: place for place, n in enumerate(order)}
-        needs = ((ref.call, n) for n, step in enumerate(program.steps) for ref in refs(step.arguments))
-        if all(at[one] < at[other] for one, other in needs):
+        order = _completed([taken.get(n, n) for n in range(len(program.steps))], program)
+        if order is not None:
             yield order
+
+
+def _completed(mixed: list[int], program: Program) -> list[int] | None:
+    """The order with pure calls, which may come anywhere, where they are needed; None if an input is late."""
+    pure = {n for n, step in enumerate(program.steps) if step.tool == "pick"}
+    order: dict[int, None] = {}
+
+    def place(n: int) -> bool:
+        inputs = {ref.call for ref in refs(program.steps[n].arguments)}
+        placed = all(i in order or (i in pure and place(i)) for i in sorted(inputs))
+        order[n] = None
+        return placed
+
+    placed = all(place(n) for n in mixed if n not in pure)
+    return list(order) + [n for n in mixed if n not in order] if placed else None
 
 
 def exceptions_are_due(program: Program, trial: Trial) -> None:
@@ -69,11 +82,13 @@ def exceptions_are_due(program: Program, trial: Trial) -> None:
         if isinstance(error, ToolTimeout):
             assert timeout is not None
             assert step.arguments["delay"] > timeout, f"call {n} timed out although it takes less"
-            assert settles[n] - starts[n] == timeout, f"call {n} timed out after {settles[n] - starts[n]} s"
+            took = settles[n] - starts[n]
+            assert abs(took - timeout) < 1e-9, f"call {n} timed out after {took} s"
         if isinstance(error, ResourceQuarantined):
-            lost = [u for u in range(n) if program.steps[u].tool.endswith("_lost") and u in starts]
-            assert lost, f"call {n} was refused, and nothing was given up: {error}"
-            assert n not in {m for _, m, _ in trial.world.log}, f"call {n} ran"
+            lost = {future.order for future in trial.made if future.tool.endswith("_lost")}
+            given_up = [e for e in trial.events if e.kind == "started" and e.call in lost]
+            assert given_up, f"call {n} was refused, and nothing was given up: {error}"
+            assert n not in starts, f"call {n} ran"
 
 
 def knew_what_it_had_to(program: Program, trial: Trial) -> None:
@@ -88,16 +103,8 @@ def knew_what_it_had_to(program: Program, trial: Trial) -> None:
                 assert unseen or missing, f"call {n} was withheld for nothing: {trial.outcomes[n]}"
 
 
-def no_handle_reached_a_tool(trial: Trial) -> None:
-    """P21: no text in the arguments of a started tool is a handle of this session."""
-    known = {future.handle for future in trial.futures}
-    for event in trial.events:
-        if event.kind == "started":
-            left = [text for text in _texts(event.data["arguments"]) if _handles_in(text) & known]
-            assert not left, f"call {event.call} was started with {left}"
-
-
-def _texts(value: object) -> Iterator[str]:
+def texts_in(value: object) -> Iterator[str]:
+    """All texts in a value, keys included."""
     rest = deque([value])
     while rest:
         value = rest.popleft()
@@ -109,8 +116,10 @@ def _texts(value: object) -> Iterator[str]:
             rest.extend(value)
 
 
-def _handles_in(text: str) -> set[str]:
-    return {DEFAULT_GRAMMAR.mint(match[3], int(match[4])) for match in DEFAULT_GRAMMAR.mention.finditer(text)}
+def handles_in(text: str) -> set[str]:
+    """What looks like a handle in a text, without braces and escapes."""
+    found = DEFAULT_GRAMMAR.mention.finditer(text)
+    return {f"{DEFAULT_GRAMMAR.sigil}{match[3]}{DEFAULT_GRAMMAR.separator}{match[4]}" for match in found}
 
 
 def parallel(program: Program, trial: Trial, reference: Trial, *, concurrent: bool = False) -> None:
@@ -197,10 +206,10 @@ def in_emission_order(program: Program, trial: Trial) -> None:
 def nothing_kept(trial: Trial) -> None:
     """P16: when all is released, neither the graph nor the index remembers any call."""
     assert trial.session is not None
-    scheduler = trial.session._scheduler
-    index = scheduler._index
-    assert (len(scheduler._graph), len(scheduler._graph._graph), len(index)) == (0, 0, 0)
-    assert (len(scheduler._tasks), len(scheduler._quarantine)) == (0, 0)
+    order = trial.session._scheduler._order
+    index = order._index
+    assert (len(order), len(order._graph._graph), len(index)) == (0, 0, 0)
+    assert (len(order._tasks), len(order.quarantine)) == (0, 0)
     assert not index._side
     assert not index._unbound
     for trie in (index._readers, index._writers):
@@ -213,7 +222,13 @@ def told_once(trial: Trial) -> None:
     assert [call_id for message in trial.answered for call_id in message] == ids
     counts = Counter(told.call_id for told in trial.told)
     assert counts == Counter(ids), f"outcomes told: {counts}"
-    assert all(future.seen for future in trial.futures)
+    all_seen(trial)
+
+
+def all_seen(trial: Trial) -> None:
+    """P17: no outcome is left that the model has not seen."""
+    unseen = [n for n, future in enumerate(trial.futures) if not future.seen]
+    assert not unseen, f"never seen: {unseen}"
 
 
 def own_objects_are_what_was_returned(trial: Trial) -> None:
@@ -249,8 +264,8 @@ def _running(trial: Trial) -> Iterator[set[int]]:
 
 def _counts(n: int, key: str, program: Program, trial: Trial) -> bool:
     """Whether call `n` counts against a limit."""
-    if key == "*":
-        return True
+    if key == "*" or n >= len(program.steps):  # calls from inside and of broken messages count there only
+        return key == "*"
     name = program.steps[n].tool
     if key.startswith("tool:"):
         return key == f"tool:{name}"

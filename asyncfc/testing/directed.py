@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from asyncfc.testing.oracle import Ref, Step, Text
-from asyncfc.testing.programs import DELAYS, Emitted, Program, messages_of
+from asyncfc.testing.programs import DELAYS, GAPS, Broken, Emitted, Program, messages_of
 
 _WRITERS = st.sampled_from(["write", "append", "delete"])
 _LONG = st.integers(4, 8)
@@ -108,6 +108,35 @@ def escapes(draw: st.DrawFn) -> Program:
         _step("read", path=draw(st.sampled_from(["a", "b", "."])), delay=draw(DELAYS)),
     ]
     return draw(_decorated(steps, together=True))
+
+
+@st.composite
+def late_into_quarantine(draw: st.DrawFn) -> Program:
+    """F2: a call that waits for its label learns that it touches what work that was given up still holds.
+
+    `L writes a for long, is given up; P gives "a" even later; R(path from P)`: R must not run.
+    """
+    steps = [
+        _step(draw(st.sampled_from(["write_lost", "append_lost"])), path="a", delay=draw(st.integers(9, 12))),
+        _step("pick", path=draw(st.sampled_from(["a", "a/b", "b"])), delay=draw(st.integers(3, 8))),
+        _step(draw(st.sampled_from(["read", "append", "delete"])), path=Ref(1), delay=draw(DELAYS)),
+    ]
+    return draw(_decorated(steps, together=True))
+
+
+@st.composite
+def retried_behind_a_write(draw: st.DrawFn) -> Program:
+    """O3: a stream breaks after a read; when it comes again a write stands before that read.
+
+    The read of the broken message has not seen what the write does, so it must not be adopted.
+    """
+    path, other = draw(_PAIRS)
+    read = _step(draw(st.sampled_from(["read", "count"])), n=1, path=path, delay=draw(DELAYS))
+    before = _step("pick", n=0, path="a", delay=draw(_SHORT))
+    write = _step(draw(_WRITERS), n=0, path=other, delay=draw(DELAYS))
+    first = draw(st.sampled_from([write, write, before]))
+    broken = Broken((before, read), draw(GAPS), retried=True)
+    return Program((Emitted((first, read), (0.0, draw(GAPS), draw(GAPS)), (broken,)),))
 
 
 @st.composite

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
@@ -40,9 +41,13 @@ def irreversible(draw: st.DrawFn) -> Program:
 def cancelled(draw: st.DrawFn) -> Program:
     """Somebody asks some calls to stop: before they start, while they work, when they have ended."""
     program = draw(programs(max_calls=7, limits=True))
+    return replace(program, cancels=_cancels(draw, program))
+
+
+def _cancels(draw: st.DrawFn, program: Program) -> tuple[tuple[float, int], ...]:
     when = st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.5, 7.0])
     which = st.integers(0, len(program.steps) - 1)
-    return replace(program, cancels=tuple(draw(st.lists(st.tuples(when, which), min_size=1, max_size=3))))
+    return tuple(draw(st.lists(st.tuples(when, which), min_size=1, max_size=3)))
 
 
 @st.composite
@@ -60,9 +65,22 @@ def given_up(draw: st.DrawFn) -> Program:
 
 
 @st.composite
+def mixed(draw: st.DrawFn) -> Program:
+    """All of it together: most bugs of a runtime are where two of its rules meet."""
+    program = draw(st.one_of(programs(max_calls=6, limits=True), families()))
+    program = _redeclared(draw, program, (*WRITERS, *READERS), ("final", "timed", "deaf", "lost", ""))
+    if draw(st.booleans()):
+        program = replace(program, cancels=_cancels(draw, program))
+    return _broken_off(draw, program) if draw(st.booleans()) else program
+
+
+@st.composite
 def broken_off(draw: st.DrawFn) -> Program:
     """Streams break, and their messages come again, perhaps with other calls than before."""
-    program = draw(programs(max_calls=7))
+    return _broken_off(draw, draw(programs(max_calls=7)))
+
+
+def _broken_off(draw: st.DrawFn, program: Program) -> Program:
     messages: list[Emitted] = []
     for message in program.messages:
         parts = tuple(_broken_part(draw, message) for _ in range(draw(st.sampled_from([0, 1, 1, 2]))))
@@ -120,7 +138,8 @@ def nests(draw: st.DrawFn, base: int, depth: int) -> Step:
     for k in range(draw(st.integers(1, 3))):
         if depth > 1 and draw(st.integers(0, 5)) == 0:
             inner = draw(nests(base + 10 * (k + 1), depth - 1))
-            calls.append([inner.tool, {**inner.arguments}])
+            # One that does not wait settles while its own calls go on, and who called it would then see them.
+            calls.append([inner.tool, {**inner.arguments, "wait": True}])
         else:
             calls.append(_child(draw, base + k, inside, calls))
     arguments = {"n": base + 99, "path": path, "calls": calls, "delay": draw(DELAYS), "wait": draw(_OFTEN)}
@@ -130,15 +149,15 @@ def nests(draw: st.DrawFn, base: int, depth: int) -> Step:
 def _child(draw: st.DrawFn, n: int, inside: Sequence[str], siblings: Sequence[Any]) -> list[Any]:
     """A call below the paths, or now and then elsewhere, that may need the value of a sibling."""
     kind = draw(st.sampled_from(["read", "append", "append", "write", "delete", "pick", "append_fn"]))
-    path: Any = draw(st.sampled_from([*inside, *inside, *inside, "b"]))
+    path: Any = draw(st.sampled_from([*inside, *inside, "b"]))
     arguments: dict[str, Any] = {"n": n, "delay": draw(DELAYS)}
-    picks = [k for k, (tool, _) in enumerate(siblings) if tool == "pick"]
-    others = [k for k, (tool, _) in enumerate(siblings) if tool != "nest"]
+    picks: list[int] = [k for k, (tool, _) in enumerate(siblings) if tool == "pick"]
+    others: list[int] = [k for k, (tool, _) in enumerate(siblings) if not tool.startswith("nest")]
     if kind == "pick":
         path = draw(st.sampled_from(inside))
-    elif picks and draw(st.booleans()):
+    elif draw(st.booleans()) and picks:
         path = {"sibling": draw(st.sampled_from(picks)), "path": []}
-    elif path in inside and kind in {"append", "write"} and others and draw(st.booleans()):
+    elif path in inside and kind in {"append", "write"} and draw(st.booleans()) and others:
         arguments["value"] = {"sibling": draw(st.sampled_from(others)), "path": []}
     return [kind, _with_fail(draw, {**arguments, "path": path})]
 
@@ -169,7 +188,7 @@ def grouped(draw: st.DrawFn) -> Program:
         group = groups.get(first, set())
         if len(group) < 3 and (group or len(groups) < 2) and draw(_OFTEN):
             groups[first] = group | {n}
-    chosen = set().union(*groups.values())
+    chosen = {n for group in groups.values() for n in group}
 
     def other(step: Step) -> Step:
         kind = step.tool.partition("_")[0]
@@ -191,8 +210,9 @@ def respelt(draw: st.DrawFn) -> Program:
     """Every path that is written down is spelt in some other way that names the same (P5)."""
 
     def other(step: Step) -> Step:
+        spell = partial(_spelling, draw, relative=step.tool.endswith("_a"))
         spelt = {
-            name: [_spelling(draw, path) for path in value] if name == "paths" else _spelling(draw, value)
+            name: [spell(path) for path in value] if name == "paths" else spell(value)
             for name, value in step.arguments.items()
             if name in {"path", "paths", "to"}
         }
@@ -201,8 +221,9 @@ def respelt(draw: st.DrawFn) -> Program:
     return with_steps(draw(programs(max_calls=6, barriers=False)), other)
 
 
-def _spelling(draw: st.DrawFn, path: Any) -> Any:
-    spellings = ["{}", "./{}", "{}/", "x/../{}", "../{}", "/{}", "./x/..//{}/."]
+def _spelling(draw: st.DrawFn, path: Any, *, relative: bool) -> Any:
+    spellings = ["{}", "./{}", "{}/", "x/../{}", "./x/..//{}/."]
+    spellings += [] if relative else ["../{}", "/{}"]  # which lead out of the folder that it is relative to
     return draw(st.sampled_from(spellings)).format(path) if isinstance(path, str) else path
 
 
@@ -213,8 +234,10 @@ def _redeclared(draw: st.DrawFn, program: Program, kinds: Sequence[str], variant
     """The program with some of its exactly declared tools of these kinds declared in these ways."""
 
     def other(step: Step) -> Step:
-        chosen = step.tool in kinds and draw(_OFTEN)
-        return replace(step, tool=f"{step.tool}_{draw(st.sampled_from(variants))}") if chosen else step
+        variant = draw(st.sampled_from(variants)) if step.tool in kinds and draw(_OFTEN) else ""
+        if variant == "final" and step.tool in READERS:
+            variant = ""
+        return replace(step, tool=f"{step.tool}_{variant}") if variant else step
 
     return with_steps(program, other)
 
@@ -234,7 +257,7 @@ def _renumbered(steps: Sequence[Step], keep: Sequence[str] = ()) -> list[Step]:
     for place, step in enumerate(steps):
         arguments = renamed(step.arguments, place_of.__getitem__)
         if step.tool.partition("_")[0] not in keep:
-            arguments = {**arguments, "n": place if step.arguments["n"] < 900 else step.arguments["n"]}
+            arguments = {**arguments, "n": place}
         renumbered.append(replace(step, arguments=arguments))
     return renumbered
 

@@ -56,7 +56,7 @@ def one_by_one(tools: Mapping[str, Tool]) -> Submit:
 
 def _as_step(call: list[Any]) -> Step:
     tool, arguments = call
-    return Step(tool, _with_refs(arguments))
+    return Step(tool, {k: v if k == "calls" else _with_refs(v) for k, v in arguments.items()})
 
 
 def _with_refs(value: Any) -> Any:
@@ -79,6 +79,6 @@ def _leaves(step: Step, within: Path) -> bool:
     if variant in {"bare", "wide"}:
         return variant == "bare" or within != ()
     given = [step.arguments.get("path"), step.arguments.get("to"), *step.arguments.get("paths", ())]
-    base = ("a",) if variant == "a" else ()
-    paths = [base + parts_of(path) for path in given if isinstance(path, str)]
+    base = "a/" if variant == "a" else ""
+    paths = [parts_of(base + path) for path in given if isinstance(path, str)]
     return any(path[: len(within)] != within for path in paths)

@@ -11,8 +11,11 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from asyncfc.testing import checks, directed, eventful
+from asyncfc.errors import EffectEscape, ValueDropped
+from asyncfc.futures.outcome import Failure
+from asyncfc.testing import checks, directed, eventful, words
 from asyncfc.testing.loop import Mode
+from asyncfc.testing.oracle import Recorded
 from asyncfc.testing.programs import Program, programs
 from asyncfc.testing.trial import in_order, in_runtime, in_session
 
@@ -40,7 +43,7 @@ def ordered(program: Program, seed: int, mode: Mode) -> None:
 
 
 def parallel(program: Program, seed: int, mode: Mode) -> None:
-    """P4: at the very moments at which they can."""
+    """P4: every call starts, settles and releases at the very moment at which it can."""
     checks.parallel(program, in_session(program, seed=seed, mode=mode), in_order(program))
 
 
@@ -59,7 +62,7 @@ def seen(program: Program, seed: int, mode: Mode) -> None:
     trial = in_session(program, seed=seed, mode=mode)
     checks.knew_what_it_had_to(program, trial)
     checks.serialisable(trial, in_order(program, trial.recorded(withheld=True)))
-    checks.told_once(trial)
+    checks.all_seen(trial)
     checks.nothing_kept(trial)
 
 
@@ -72,6 +75,23 @@ def excepted(program: Program, seed: int, mode: Mode) -> None:
     checks.told_once(trial)
     checks.nothing_kept(trial)
     checks.within_limits(program, trial)
+
+
+def mixed(program: Program, seed: int, mode: Mode) -> None:
+    """S12, with all that may happen to a program at once, and whatever the settings of the session."""
+    trial = in_session(
+        program,
+        seed=seed,
+        mode=mode,
+        irreversible="succeeded",
+        grace=[0, 0, 1, 60][seed % 4],
+        rates={"*": "2/s"} if seed % 3 == 0 else None,
+        max_retained_bytes=[None, 100_000][seed % 2],
+    )
+    checks.exceptions_are_due(program, trial)
+    checks.serialisable(trial, in_order(program, trial.recorded()))
+    checks.within_limits(program, trial)
+    checks.nothing_kept(trial)
 
 
 def timed(program: Program, seed: int, mode: Mode) -> None:
@@ -139,6 +159,30 @@ def rated(program: Program, seed: int, mode: Mode) -> None:
     checks.nothing_kept(trial)
 
 
+def escaped(program: Program, seed: int, mode: Mode) -> None:
+    """S3: the call whose label leaves its prefix, number 1, fails before it runs; all else is in order."""
+    escape = {1: Recorded(Failure(EffectEscape("outside")), ran=False)}
+    checks.serialisable(in_session(program, seed=seed, mode=mode), in_order(program, escape))
+
+
+def retained(program: Program, seed: int, mode: Mode) -> None:
+    """V3: with room for few values, a call that was accepted still gets those that it refers to."""
+    trial = in_session(program, seed=seed, mode=mode, max_retained_bytes=150)
+    at_the_end = {e.call: e.data["outcome"] for e in trial.events if e.kind == "settled"}
+    trial.outcomes = [at_the_end[future.order] for future in trial.futures]
+    refused = trial.refused(ValueDropped)
+    checks.serialisable(trial, in_order(program, trial.recorded() | refused))
+
+
+def plainly(check: Callable[[Any], None]) -> Check:
+    """A check that has a loop of its own."""
+
+    def run(drawn: Any, _seed: int, _mode: Mode) -> None:
+        check(drawn)
+
+    return run
+
+
 def closed(program: Program, seed: int, mode: Mode) -> None:
     """P10: a session that is closed early leaves nothing, and what did end has obeyed the order."""
     trial = in_session(program, seed=seed, mode=mode, finish=False)
@@ -150,6 +194,7 @@ def closed(program: Program, seed: int, mode: Mode) -> None:
 LAWS: dict[str, Law] = {
     "P1 any program": Law(programs(limits=True), ordered),
     "P4 any program": Law(programs(), parallel),
+    "P4 late and lost": Law(directed.late_and_lost(), parallel),
     "P5 paths spelt otherwise": Law(eventful.respelt(), ordered),
     "P9 timeouts": Law(eventful.timed(), timed),
     "P10 closed early": Law(programs(limits=True), closed),
@@ -158,6 +203,7 @@ LAWS: dict[str, Law] = {
     "S2 wide covers": Law(directed.wide_covers(), ordered),
     "S9 repeated reads": Law(eventful.repeated(), shared),
     "S12 cancelled": Law(eventful.cancelled(), excepted),
+    "S12 all at once": Law(eventful.mixed(), mixed),
     "O1 several sessions": Law(eventful.conversations(), conversing),
     "O3 broken messages": Law(eventful.broken_off(), broken_off),
     "E1b groups": Law(eventful.grouped(), grouped),
@@ -165,6 +211,19 @@ LAWS: dict[str, Law] = {
     "E4 irreversible, succeeded": Law(eventful.irreversible(), gated),
     "E4 irreversible, seen": Law(eventful.irreversible(), seen),
     "F2 given up": Law(eventful.given_up(), excepted),
+    "S3 escapes": Law(directed.escapes(), escaped),
+    "S10 two failed inputs": Law(directed.two_failed_inputs(), ordered),
+    "S37 groups": Law(directed.groups(), together),
+    "V1 live results": Law(directed.live_results(), ordered),
+    "V3 retention": Law(programs(max_calls=8, barriers=False), retained),
+    "O3 retried behind a write": Law(directed.retried_behind_a_write(), broken_off),
+    "F2 late into quarantine": Law(directed.late_into_quarantine(), excepted),
+    "P21 scribbles": Law(words.SCRIBBLES, plainly(words.no_handle_reaches_a_tool)),
+    "P22 P23 P24 values": Law(words.LETTERS, plainly(words.values_arrive_as_they_are)),
+    "P25 strangers": Law(words.STRANGERS, plainly(words.strangers_are_all_alike)),
+    "H2 echoes": Law(words.ECHOES, plainly(words.copied_text_is_text)),
+    "D1 notes": Law(words.ACTS, plainly(words.every_note_comes_once)),
+    "O4 submitted again": Law(words.AGAIN, plainly(words.submitted_again_runs_once)),
     "rates": Law(programs(max_calls=6, limits=True), rated),
 }
 """Every law by name."""

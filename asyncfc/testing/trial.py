@@ -32,6 +32,10 @@ IdOf = Callable[[int], str]
 """The id of call `n` of a program, when it is sealed."""
 
 
+_LONGEST = 20
+"""Seconds within which all work of a program ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """An outcome that was put into a request, in an answer or in a delivery, and what was handed over.
@@ -71,17 +75,20 @@ class Trial:
         return [digest(outcome) for outcome in self.outcomes], self.world.cells
 
     def events_of(self, n: int) -> list[Event]:
-        """The events of call `n` of the program."""
-        return [event for event in self.events if event.call == self.futures[n].order]
+        """The events of call `n` of the program, or of the call whose work it shares or has adopted."""
+        return [event for event in self.events if event.call == self.futures[n].leader.order]
 
     def times(self, kind: Kind) -> dict[int, float]:
-        """When the first event of this kind came, in virtual seconds, by call of the program."""
-        numbers = {future.order: n for n, future in enumerate(self.futures)}
+        """When the first event of this kind came, in virtual seconds, by call of the program.
+
+        A call that shares or has adopted the work of another has the times of that one.
+        """
         times: dict[int, float] = {}
         for event in self.events:
-            if event.kind == kind and event.call in numbers:
-                times.setdefault(numbers[event.call], event.t)
-        return times
+            if event.kind == kind:
+                times.setdefault(event.call, event.t)
+        orders = [future.leader.order for future in self.futures]
+        return {n: times[order] for n, order in enumerate(orders) if order in times}
 
     def recorded(self, *, withheld: bool = False) -> dict[int, Recorded]:
         """The exceptions of the promise: what the clock, or a person, has decided, and what had been seen.
@@ -95,6 +102,12 @@ class Trial:
             for n, outcome in enumerate(self.outcomes)
             if _is_decided(outcome) or (isinstance(outcome, Withheld) and withheld)
         }
+
+    def refused(self, error: type[BaseException]) -> dict[int, Recorded]:
+        """The calls that failed in this way before they entered the order."""
+        sealed = self.times("sealed")
+        failed = {n: o for n, o in enumerate(self.outcomes) if isinstance(o, Failure) and n not in sealed}
+        return {n: Recorded(o, ran=False) for n, o in failed.items() if isinstance(o.error, error)}
 
     def settle(self) -> None:
         """Take the outcomes from the futures, all of which must have one."""
@@ -196,7 +209,9 @@ def in_runtime(
                 whole.tools, runtime=runtime, id=f"{SESSION_ID} {k}", on_event=whole.events.append
             )
             async with session:
-                await _converse(session, programs[k], parts[k], lambda _: str(runtime.scheduler._orders))
+                await _converse(
+                    session, programs[k], parts[k], lambda _: str(runtime.scheduler._order._orders)
+                )
                 await _finish(session, parts[k])
             whole.session = session
 
@@ -238,8 +253,8 @@ async def _converse(session: Session, program: Program, trial: Trial, id_of: IdO
 async def _finish(session: Session, trial: Trial) -> None:
     """Wait for the end, if need be for that of work that was given up, too."""
     finished = await session.finish()
-    while finished.left and any(name.endswith("_lost") for name in trial.tools):
-        await asyncio.sleep(1)
+    if any(name.endswith("_lost") for name in trial.tools):
+        await asyncio.sleep(_LONGEST)
         finished = await session.finish()
     assert finished == Finished(len(trial.made), ()), f"finish() returned {finished}"
     _deliver(session, trial)

@@ -130,8 +130,8 @@ class _Hands:
     """The tool functions. All take `n` (which call of the program), `delay` (s) and `fail`."""
 
     def __init__(self, variant: str) -> None:
-        self.base: Path = ("a",) if variant == "a" else ()
-        self.anywhere = variant in {"bare", "wide"}
+        self.base = "a" if variant == "a" else ""
+        self.variant = variant
         self.deaf = variant in {"deaf", "lost"}
         self.at_once = variant == "once"
 
@@ -193,7 +193,9 @@ class _Hands:
             before = _copy(cells)
             for marks in cells.values():
                 marks.append(f"{n}<")
-            outcomes = await world.submit(calls, None if self.anywhere else self.base + parts_of(path))
+            note("pause")  # within grace already the answers wait for what was called
+            outcomes = await world.submit(calls, self._claimed(path))
+            note("resume")
             await self._pause(delay)
             if not wait:
                 _break(n, fail, "middle")
@@ -208,7 +210,14 @@ class _Hands:
             return {**_report(before, cells), "calls": of_calls}
 
     def _cells(self, path: str) -> dict[str, list[str]]:
-        return _HERE.get().subtree(self.base + parts_of(path))
+        return _HERE.get().subtree(self._place(path))
+
+    def _claimed(self, path: str) -> Path | None:
+        """What a writer of this variant declares to touch; None: everything."""
+        return None if self.variant == "bare" else () if self.variant == "wide" else self._place(path)
+
+    def _place(self, path: str) -> Path:
+        return parts_of(path if path.startswith("/") else f"{self.base}/{path}")
 
     async def _mark(
         self,

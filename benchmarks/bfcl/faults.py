@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
-from unittest.mock import patch
 
-from asyncfc.depgraph.claims import ClaimIndex
 from asyncfc.depgraph.graph import DependencyGraph
-from asyncfc.execution.executors import LocalExecutor, Result
 from asyncfc.execution.task import Task
 from asyncfc.futures.outcome import Value
 from asyncfc.futures.reference import futures_of, substitute
-from asyncfc.testing.faults import Lazy
+from asyncfc.testing.faults import FAULTS
+from asyncfc.testing.faults.plant import replaced
 from benchmarks.bfcl.plan import Fault
 
 
@@ -21,18 +19,10 @@ def planted(fault: Fault | None) -> AbstractContextManager[object]:
     """Break the runtime in the named way for the length of a `with` block; None breaks nothing."""
     if fault is None:
         return nullcontext()
-    plant = {"data": _hasty, "late-snapshot": _late_snapshot}.get(fault)
-    return plant() if plant else _unordered(fault.upper())
+    return _hasty() if fault == "data" else FAULTS[_NAMES[fault]]()
 
 
-def _unordered(kind: str) -> AbstractContextManager[object]:
-    """Conflicts of one kind order nothing."""
-    conflicts = ClaimIndex._conflicts
-
-    def without(self: ClaimIndex, claim: Any) -> Iterator[Any]:
-        return (pair for pair in conflicts(self, claim) if pair[1].kind != kind)
-
-    return patch.object(ClaimIndex, "_conflicts", without)
+_NAMES = {"raw": "drop RAW", "war": "drop WAR", "waw": "drop WAW", "late-snapshot": "late snapshot"}
 
 
 @contextmanager
@@ -48,12 +38,7 @@ def _hasty() -> Iterator[None]:
         return substitute(self.arguments, tuple(sites), self.tool.schema)
 
     with (
-        patch.object(DependencyGraph, "add", add_without_data),
-        patch.object(Task, "final_arguments", final_arguments),
+        replaced(DependencyGraph, "add", add_without_data),
+        replaced(Task, "final_arguments", final_arguments),
     ):
         yield
-
-
-def _late_snapshot() -> AbstractContextManager[object]:
-    """A result is projected whenever somebody asks for it, not when the call ended."""
-    return patch.object(LocalExecutor, "_result", lambda _, value: Result(Lazy(value), value))

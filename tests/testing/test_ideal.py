@@ -115,3 +115,29 @@ def test_a_bad_path_into_a_value_ends_the_call_before_it_starts() -> None:
 def test_a_tool_that_raises_at_once_takes_no_time() -> None:
     times = _times(("write", {"path": "b", "delay": 2, "fail": "start"}), ("read", {"path": "b", "delay": 1}))
     assert times == [Ideal(0, 0, 0), Ideal(0, 1, 1)]
+
+
+def test_an_irreversible_call_waits_for_all_earlier_ones_of_its_message() -> None:
+    times = _times(
+        ("pick", {"path": "a", "delay": 3}),
+        ("append_final", {"path": "b", "delay": 1}),
+        ("append", {"path": "a", "delay": 1}),
+    )
+    assert [ideal.start for ideal in times] == [0, 3, 0]
+
+
+def test_a_withheld_call_settles_when_the_first_failure_is_certain() -> None:
+    times = _times(
+        ("pick", {"path": "a", "delay": 4}),
+        ("pick", {"path": "a", "delay": 1, "fail": "end"}),
+        ("append_final", {"path": "b", "delay": 1}),
+    )
+    assert times[2] == Ideal(None, 4, 4)
+
+
+def test_undeclared_calls_of_one_message_may_overlap() -> None:
+    steps = [Step("append_bare", {"n": n, "path": "a", "delay": 2}) for n in range(3)]
+    program = Program((Emitted(tuple(steps[:2]), (0.0,) * 3), Emitted((steps[2],), (0.0, 0.0))))
+    trial = in_order(program)
+    times = ideal_times(program, trial.outcomes, trial.tools, concurrent=True)
+    assert [ideal.start for ideal in times] == [0, 0, 2]

@@ -3,9 +3,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from asyncfc.futures.outcome import Outcome
+from asyncfc.futures.outcome import Cancelled, Outcome
 from asyncfc.testing.loop import run_virtual
-from asyncfc.testing.oracle import Ref, Step, Text, digest, refs, run_in_order
+from asyncfc.testing.oracle import Recorded, Ref, Step, Text, digest, refs, renamed, run_in_order
 from asyncfc.tool import Tool
 
 
@@ -86,3 +86,52 @@ def test_the_digest_tells_a_text_from_a_number() -> None:
 def test_refs_are_found_anywhere_and_in_order() -> None:
     arguments = {"a": [Ref(3)], "b": Text(("x", Ref(1, ("p",)))), "c": {"d": {"e": Ref(2)}}, "f": "$k7qz_1"}
     assert refs(arguments) == [Ref(3), Ref(1, ("p",)), Ref(2)]
+
+
+def test_a_call_with_a_gate_needs_its_success_but_not_its_value() -> None:
+    tools = {"give": Tool(give, name="give"), "fail": Tool(fail, name="fail")}
+    steps = [
+        Step("fail", {}),
+        Step("give", {"value": 1}),
+        Step("give", {"value": 2}),
+        Step("give", {"value": Ref(0)}),
+    ]
+    outcomes = run_virtual(lambda: run_in_order(steps, tools, gates={1: (), 2: (0, 1), 3: (0, 1)}))
+    assert [digest(o)[0] for o in outcomes] == ["failure", "value", "withheld", "upstream"]
+
+
+def test_what_was_recorded_is_taken_as_it_is_and_fails_its_dependants() -> None:
+    ran: list[Any] = []
+
+    def note(value: Any) -> None:
+        ran.append(value)
+
+    tools = {"note": Tool(note, name="note"), "give": Tool(give, name="give")}
+    steps = [Step("note", {"value": 1}), Step("note", {"value": 2}), Step("give", {"value": Ref(1)})]
+    recorded = {0: Recorded(Cancelled("asked"), ran=False), 1: Recorded(Cancelled("asked"), ran=True)}
+    outcomes = run_virtual(lambda: run_in_order(steps, tools, recorded=recorded))
+    assert [digest(o)[:2] for o in outcomes] == [
+        ("cancelled", "asked"),
+        ("cancelled", "asked"),
+        ("upstream", "1"),
+    ]
+    assert ran == [2]
+
+
+def test_another_order_gives_the_outcomes_in_the_order_of_emission() -> None:
+    ran: list[int] = []
+
+    def note(n: int) -> int:
+        ran.append(n)
+        return n
+
+    steps = [Step("note", {"n": n}) for n in range(3)]
+    outcomes = run_virtual(lambda: run_in_order(steps, {"note": Tool(note, name="note")}, order=[2, 0, 1]))
+    assert ran == [2, 0, 1]
+    assert [digest(o)[1] for o in outcomes] == ["0", "1", "2"]
+
+
+def test_renamed_references_name_other_calls_and_nothing_else_changes() -> None:
+    arguments = {"a": [Ref(3, ("p",))], "b": Text(("x", Ref(1))), "c": "$this_1", "d": 7}
+    renamed_arguments = renamed(arguments, lambda n: n + 10)
+    assert renamed_arguments == {"a": [Ref(13, ("p",))], "b": Text(("x", Ref(11))), "c": "$this_1", "d": 7}
