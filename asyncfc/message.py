@@ -72,7 +72,8 @@ class Message:
     their place in the order, but only declared reads run. `commit` makes them final; `withdraw` takes
     them back if the message never completes.
 
-    - `_calls`, `_futures`: one per call, in order; `_tasks`: of those calls that entered the order.
+    - `_calls`, `_futures`: one per call, in order; `_named`: what `$this_k` names; `_tasks`: of those calls
+      that entered the order.
     - `_group`: its undeclared calls, if they may run concurrently.
     - `_before`: the broken message that this one repeats; what it does not adopt of it, it withdraws.
     - `_inside`: a tool makes these calls, from inside its work; the model is not told of them.
@@ -85,10 +86,12 @@ class Message:
         self._before = before
         self._calls: list[Call] = []
         self._futures: list[Future] = []
+        self._named: list[Future | None] = []
         self._tasks: list[Task] = []
         self._group = Group() if core.same_message == "concurrent" else None
         self._inside = core.scheduler.caller() is not None
-        self._blind: list[Future] = core.outbox.unseen() if core.gated else []
+        gated = core.gated and not self._inside  # what a tool knows is the tool's business
+        self._blind: list[Future] = core.outbox.unseen() if gated else []
         self._withheld: set[int] = set()
         self._state: Literal["open", "committed", "answered", "withdrawn", "retried"] = "open"
 
@@ -108,7 +111,19 @@ class Message:
             self._refuse(future, Failure(error))
         self._calls.append(call)
         self._futures.append(future)
+        self._named.append(future)
         return future
+
+    def skip(self) -> None:
+        """Count a client tool call that is no call of the graph, such as `await_future` (DESIGN H1).
+
+        It takes a number of `$this_k`, which then names nothing.
+
+        Raises:
+            TranscriptError: the message is no longer open.
+        """
+        self._require("open", "skip a call of")
+        self._named.append(None)
 
     def commit(self) -> list[Future]:
         """The message is complete: give each call its handle, and let its writes run.
@@ -262,9 +277,10 @@ class Message:
     def _lookup(self, tag: str, number: int, text: str) -> Future:
         if tag != THIS:
             return self._core.table.lookup(tag, number, text)
-        if not 1 <= number <= len(self._futures):
+        named = self._named[number - 1] if 1 <= number <= len(self._named) else None
+        if named is None:
             raise unknown_handle(text, self._core.grammar)
-        return self._futures[number - 1]
+        return named
 
     def _refuse(self, future: Future, outcome: Outcome) -> None:
         """Settle a call that does not enter the order."""

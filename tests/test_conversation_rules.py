@@ -164,3 +164,22 @@ def test_a_call_that_was_cancelled_says_why() -> None:
             assert "on request" in delivery.text
 
     run_virtual(main)
+
+
+def test_an_await_takes_a_number_of_its_message_that_names_nothing() -> None:
+    async def main() -> None:
+        doll = Puppet("doll", pure=True)
+        async with Session([doll.tool]) as session:
+            message = session.message()
+            message.seal(Call("a", "doll", {}))
+            message.skip()  # await_future
+            message.seal(Call("b", "doll", {}))
+            wrong = message.seal(Call("c", "doll", {"x": "$this_2"}))
+            right = message.seal(Call("d", "doll", {"x": "$this_3"}))
+            message.commit()
+            assert wrong.settled
+            assert not right.settled
+            with pytest.raises(TranscriptError):
+                message.skip()
+
+    run_virtual(main)

@@ -10,15 +10,16 @@ stands in a side list, newer calls look at both, and it never enters the tries (
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from asyncfc.depgraph.effects import Claim, Conflict, conflict
 from asyncfc.depgraph.resource import Label
 
 MAX_UNBOUND = 64
-"""Unbound claims at one time. Beyond that a claim stays wide, covers, and never narrows: this bounds
-the edges that the side list can cause (64 for each newer call)."""
+"""Unbound claims at one time. Beyond that a claim stays wide, covers, and never narrows, so that a flood of
+them does not make every newer call look at every older one. (Bound ones stay in the side list until they
+release.)"""
 
 
 class ClaimIndex:
@@ -59,10 +60,7 @@ class ClaimIndex:
             self._unbound.add(order)
             self._side[order] = claim
         else:
-            self._insert(order, claim)
-            for member in group.members if group is not None else ():
-                if member != order and member in self._claims:  # covered just now by its fellow
-                    self._insert_beside(member)
+            self._insert(order, claim, group.members if group is not None else ())
         return found
 
     def can_narrow(self, order: int) -> bool:
@@ -116,16 +114,12 @@ class ClaimIndex:
         group.before.update(found)
         group.members.add(order)
 
-    def _insert_beside(self, order: int) -> None:
-        for label in self._claims[order].writes:
-            self._writers.add(order, label)
-
-    def _insert(self, order: int, claim: Claim) -> None:
+    def _insert(self, order: int, claim: Claim, fellows: Collection[int]) -> None:
         for label in claim.reads:
             self._readers.add(order, label)
         for label in claim.writes:
             self._readers.cover(label)
-            self._writers.cover(label)
+            self._writers.cover(label, spare=fellows)
             self._writers.add(order, label)
 
 
@@ -182,15 +176,15 @@ class _Trie:
         node.entries[order] = None
         self._places.setdefault(order, []).append(node)
 
-    def cover(self, label: Label) -> None:
-        """Forget every entry at and below the label."""
+    def cover(self, label: Label, spare: Collection[int] = ()) -> None:
+        """Forget every entry below the label, and at it all but those to be spared."""
         node = self._root
         for component in label:
             child = node.children.get(component)
             if child is None:
                 return
             node = child
-        node.entries = {}
+        node.entries = {order: None for order in node.entries if order in spare}
         node.children = {}
         self._prune(node)
 

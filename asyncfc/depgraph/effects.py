@@ -184,10 +184,6 @@ class EffectSpec:
         """Return those of the arguments that some label needs, in the order given."""
         return [name for name in names if self.needs_all or name in self.parameters]
 
-    def is_late(self, unresolved: Iterable[str]) -> bool:
-        """Whether the claim cannot narrow before some of the unresolved arguments are known."""
-        return bool(self.needs(unresolved))
-
     def bind(
         self, arguments: Mapping[str, Any], unresolved: Collection[str] = (), untold: Collection[str] = ()
     ) -> Claim:

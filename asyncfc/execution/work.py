@@ -59,7 +59,11 @@ class Running(Protocol):
 
 
 class Executor(Protocol):
-    """Starts work on the running loop's behalf. `start` must not raise and must not block."""
+    """Starts work on the running loop's behalf. `start` must not block.
+
+    What it raises fails that call; `DeclarationError` alone, which says that the program is set up
+    wrongly, goes to whoever submits.
+    """
 
     def start(self, work: Work) -> Running:
         """Start the work. Whatever the tool raises becomes a `Failure` in the result."""

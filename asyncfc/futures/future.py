@@ -28,9 +28,6 @@ class Caller(Protocol):
     def break_off(self) -> None:
         """Its wait was interrupted; it goes on at once."""
 
-    def stop(self) -> None:
-        """Its work has stopped."""
-
 
 CALLER: ContextVar[Caller | None] = ContextVar("asyncfc_caller", default=None)
 """Set in the context in which the work of a call runs."""

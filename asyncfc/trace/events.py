@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 Kind: TypeAlias = Literal[
-    "sealed",  # a call was registered: tool, arguments, waits (data, effects)
+    "sealed",  # a call was registered: tool, and the older calls that it waits for: data, effects
     "committed",  # its message is complete; it has a handle
     "withdrawn",  # its message never completed
     "bound",  # its claim narrowed to its final labels
-    "queued",  # nothing orders it any more, but a limit is full: keys
+    "queued",  # nothing orders it any more, but limits or rates do not let it start yet
     "started",  # its work began
     "progress",  # its tool, a generator, has yielded: item, its JSON form, or text if it has none
     "settled",  # its outcome is known

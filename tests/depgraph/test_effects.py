@@ -218,16 +218,11 @@ class TestDeclare:
     def test_needs_the_arguments_that_its_labels_name(self) -> None:
         spec = EffectSpec.declare("t", reads=["db.{table}"], writes=["fs:/{out}.txt", "log"])
         assert spec.parameters == {"table", "out"}
-        assert spec.is_late({"out", "other"})
-        assert spec.is_late(["table"])
-        assert not spec.is_late({"other"})
-        assert not spec.is_late(())
 
     def test_needs_the_arguments_that_its_label_functions_name(self) -> None:
         spec = EffectSpec.declare("t", reads=[lambda q: q, "db.{p}"], parameters=["n", "p", "q"])
         assert spec.parameters == {"p", "q"}
         assert spec.needs(["q", "n", "p"]) == ["q", "p"]
-        assert not spec.is_late({"n"})
 
     def test_a_label_function_with_two_stars_needs_all_parameters(self) -> None:
         spec = EffectSpec.declare("t", reads=[lambda **all_: list(all_)], parameters=["n", "p"])
@@ -238,8 +233,6 @@ class TestDeclare:
         spec = EffectSpec.declare("t", reads=["db"], writes=[lambda p, **others: [p, *others]])
         assert spec.parameters == {"p"}
         assert spec.needs(["x", "p"]) == ["x", "p"]
-        assert spec.is_late({"x"})
-        assert not spec.is_late(())
 
     @pytest.mark.parametrize(("reads", "writes", "level"), [(1, 0, "read"), (0, 1, "write"), (1, 1, "write")])
     def test_a_label_function_that_may_write_makes_a_write(self, reads: int, writes: int, level: str) -> None:

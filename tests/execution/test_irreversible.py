@@ -189,3 +189,23 @@ def test_emitting_it_again_is_a_new_call() -> None:
         assert len(bank.pay.running) == 1
 
     play(story, duplicates="reject")
+
+
+def test_made_by_a_tool_it_is_no_matter_of_what_the_model_has_seen() -> None:
+    async def main() -> None:
+        bank = Bank()
+
+        async def order() -> Any:
+            (answer,) = await session.submit([Call("p", "pay", {})])
+            return await answer.future
+
+        tools: list[Any] = [bank.check.tool, bank.pay.tool, order]
+        async with Session(tools) as session:
+            await submit(session, "check")
+            await settle_loop()
+            (answer,) = await submit(session, "order")
+            await settle_loop()
+            bank.pay.running[0].succeed("paid")
+            assert await answer.future == "paid"
+
+    run_virtual(main)

@@ -111,7 +111,47 @@ def test_a_variant_is_the_same_tool_declared_otherwise() -> None:
     assert tools["pick"].spec.pure
 
 
-@pytest.mark.parametrize(("text", "parts"), [(".", ()), ("a/b", ("a", "b")), ("./a/.", ("a",))])
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [(".", ()), ("a/b", ("a", "b")), ("./a/.", ("a",)), ("../a//x/../b", ("a", "b")), ("/", ())],
+)
 def test_paths_are_read_as_labels_read_them(text: str, parts: tuple[str, ...]) -> None:
     assert parts_of(text) == parts
     assert world_tool("read").spec.bind({"path": text}).reads == (("fs", *parts),)
+
+
+def _marks(tool: str, *, cancel: bool = False, **arguments: Any) -> list[tuple[float, list[str]]]:
+    """What is in the cell `a` each half second while the tool works, cancelled at 1 or not."""
+    world = World()
+    seen: list[tuple[float, list[str]]] = []
+
+    async def main() -> None:
+        world.enter()
+        task = asyncio.ensure_future(world_tool(tool)(n=1, path="a", **arguments))
+        for half in range(6):
+            await asyncio.sleep(0.25 if half == 0 else 0.5)
+            if cancel and half == 1:
+                task.cancel()
+            seen.append((asyncio.get_running_loop().time(), [mark[:2] for mark in world.cells["a",]]))
+        await asyncio.wait([task])
+
+    run_virtual(main)
+    return seen
+
+
+def test_a_call_of_a_once_tool_acts_in_the_moment_in_which_it_ends() -> None:
+    assert [marks for _, marks in _marks("append_once", delay=1)][:3] == [[], [], ["1<", "1+"]]
+
+
+@pytest.mark.parametrize(
+    ("variant", "marks"), [("timed", ["1<"]), ("deaf", ["1<", "1+"]), ("lost", ["1<", "1+"])]
+)
+def test_deaf_work_goes_on_when_it_is_asked_to_stop(variant: str, marks: list[str]) -> None:
+    assert _marks(f"append_{variant}", delay=2, cancel=True)[-1][1] == marks
+
+
+def test_label_functions_bind_as_templates_do() -> None:
+    tools = world_tools(["copy", "copy_fn", "many", "many_fn"])
+    arguments = {"path": "a", "to": "b/b", "paths": ["a/b", "b"]}
+    for kind in ("copy", "many"):
+        assert tools[kind].spec.bind(arguments) == tools[f"{kind}_fn"].spec.bind(arguments)
