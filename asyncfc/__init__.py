@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from asyncfc.blocking import BlockingSession
     from asyncfc.conversation.delivery import Delivery, Note
     from asyncfc.conversation.wording import Wording
+    from asyncfc.core import Answer, Awaited, Finished
     from asyncfc.errors import (
         AsyncFCError,
         BadArguments,
@@ -50,9 +51,9 @@ if TYPE_CHECKING:
     from asyncfc.futures.handle import HandleGrammar
     from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value, Withheld
     from asyncfc.futures.store import MemoryStore
-    from asyncfc.message import Answer, Message
+    from asyncfc.message import Message
     from asyncfc.runtime import Runtime
-    from asyncfc.session import Awaited, Finished, Session
+    from asyncfc.session import Session
     from asyncfc.tool import Tool, tool
     from asyncfc.trace.events import Event
 
@@ -115,8 +116,8 @@ __all__ = [
 ]
 
 _MODULE_OF = {
-    "Answer": "message",
-    "Awaited": "session",
+    "Answer": "core",
+    "Awaited": "core",
     "BlockingSession": "blocking",
     "Call": "futures.call",
     "Cancelled": "futures.outcome",
@@ -124,7 +125,7 @@ _MODULE_OF = {
     "Event": "trace.events",
     "Executor": "execution.executors",
     "Failure": "futures.outcome",
-    "Finished": "session",
+    "Finished": "core",
     "Future": "futures.future",
     "HandleGrammar": "futures.handle",
     "LocalExecutor": "execution.executors",

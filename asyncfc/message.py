@@ -3,66 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Literal
 
-from asyncfc.conversation.delivery import Outbox
+from asyncfc.core import Answer, Core
 from asyncfc.depgraph.claims import Group
-from asyncfc.duplicates import Broken, InFlight
+from asyncfc.duplicates import Broken
 from asyncfc.errors import CallError, TranscriptError, UnknownTool
-from asyncfc.execution.scheduler import Scheduler
-from asyncfc.execution.task import Task, Tenant
+from asyncfc.execution.task import Task
 from asyncfc.futures.call import Call, parse_arguments, short_name
 from asyncfc.futures.future import Future, wait_settled
-from asyncfc.futures.handle import THIS, HandleGrammar
+from asyncfc.futures.handle import THIS
 from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value, Withheld
 from asyncfc.futures.reference import futures_of, scan
-from asyncfc.futures.retention import Retention
-from asyncfc.futures.table import FutureTable, unknown_handle
-from asyncfc.tool import Tool
-
-SameMessage: TypeAlias = Literal["ordered", "concurrent"]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one call is answered with."""
-
-    call_id: str
-    text: str
-    """What the model reads: the value, the error, or the placeholder with the handle."""
-    value: Any
-    """The tool's own result, if it was there within grace; else None."""
-    error: BaseException | None
-    """What the call raised, if it failed within grace."""
-    future: Future
-    held_s: float
-    """How long the answers of this message were held, in seconds."""
-
-
-@dataclass(slots=True, eq=False)
-class Core:
-    """What a session and its messages share."""
-
-    tools: dict[str, Tool]
-    grammar: HandleGrammar
-    table: FutureTable
-    outbox: Outbox
-    scheduler: Scheduler
-    tenant: Tenant
-    in_flight: InFlight
-    grace: float
-    same_message: SameMessage
-    gated: bool
-    """Irreversible calls wait until all earlier outcomes have been seen."""
-    retention: Retention | None
-    """None: all values are kept."""
-    emit: Callable[..., object] | None
-    registered: int = 0
-    """Calls so far."""
-    open: list[Message] = field(default_factory=list)
-    """Messages neither committed nor withdrawn."""
+from asyncfc.futures.table import unknown_handle
 
 
 class Message:

@@ -25,12 +25,12 @@ import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from asyncfc.conversation.delivery import Delivery, Note, Outbox
 from asyncfc.conversation.wording import Wording
+from asyncfc.core import Answer, Awaited, Core, Finished, SameMessage
 from asyncfc.depgraph.assignment import Declarations
 from asyncfc.duplicates import Duplicates, InFlight
 from asyncfc.errors import DeclarationError, SessionClosed
@@ -42,7 +42,7 @@ from asyncfc.futures.handle import DEFAULT_GRAMMAR, HandleGrammar
 from asyncfc.futures.outcome import Cancelled
 from asyncfc.futures.retention import Retention
 from asyncfc.futures.table import FutureTable, unknown_handle
-from asyncfc.message import Answer, Core, Message, SameMessage
+from asyncfc.message import Message
 from asyncfc.runtime import Runtime
 from asyncfc.tool import Tool, toolbox
 from asyncfc.trace.events import Event, Kind, Listener
@@ -50,24 +50,6 @@ from asyncfc.trace.events import Event, Kind, Listener
 __all__ = ["Answer", "Awaited", "Call", "Delivery", "Finished", "Message", "Note", "Runtime", "Session"]
 
 _log = logging.getLogger("asyncfc")
-
-
-@dataclass(frozen=True, slots=True)
-class Awaited:
-    """What an await brought: outcomes, oldest call first, and the futures still open."""
-
-    settled: list[Delivery]
-    pending: list[Future]
-    notes: list[Note]
-    """What was posted into the conversation meanwhile; a post ends the wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """How a session came to rest. `left` are calls whose work has not ended in the time given."""
-
-    settled: int
-    left: tuple[Future, ...]
 
 
 FINISH_TIMEOUT = 600.0

@@ -17,16 +17,17 @@ PACKAGE = ROOT / "asyncfc"
 # without "asyncfc."; a module belongs to the layer with the longest matching name.
 TO_TOOLS = ("errors", "trace.events", "futures", "depgraph", "schema", "signature", "tool", "execution")
 TO_MODEL = ("errors", "trace.events", "futures")
-BELOW_TOP = (*TO_TOOLS, "conversation", "duplicates", "message", "runtime", "session", "blocking")
+BELOW_TOP = (*TO_TOOLS, "conversation", "duplicates", "core", "message", "runtime", "session", "blocking")
 JUDGED_BY = ("errors", "futures", "tool")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     **{layer: TO_TOOLS[:index] for index, layer in enumerate(TO_TOOLS)},
     "conversation": TO_MODEL,
     "duplicates": TO_TOOLS,
     "runtime": TO_TOOLS,
-    "message": (*TO_TOOLS, "conversation", "duplicates"),
-    "session": (*TO_TOOLS, "conversation", "duplicates", "message", "runtime"),
-    "blocking": (*TO_TOOLS, "conversation", "message", "session"),
+    "core": (*TO_TOOLS, "conversation", "duplicates"),
+    "message": (*TO_TOOLS, "conversation", "duplicates", "core"),
+    "session": (*TO_TOOLS, "conversation", "duplicates", "core", "message", "runtime"),
+    "blocking": (*TO_TOOLS, "conversation", "core", "message", "session"),
     "adapters": BELOW_TOP,
     "trace": BELOW_TOP,
     "testing": (*BELOW_TOP, "testing"),

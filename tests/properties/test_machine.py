@@ -265,7 +265,7 @@ class LimitedMachine(Machine):
 
 
 PROFILE = settings.get_profile(settings.get_current_profile_name())
-SETTINGS = settings(PROFILE, max_examples=max(100, PROFILE.max_examples // 20), stateful_step_count=30)
+SETTINGS = settings(PROFILE, max_examples=max(40, PROFILE.max_examples // 20), stateful_step_count=30)
 TestMachine = Machine.TestCase
 TestMachine.settings = SETTINGS
 TestLimitedMachine = LimitedMachine.TestCase

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -10,9 +11,9 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from asyncfc.session import Call, Session
-from asyncfc.testing import checks, directed
+from asyncfc.testing import checks, directed, eventful
 from asyncfc.testing.faults import FAULTS
-from asyncfc.testing.laws import LAWS, Law, ordered
+from asyncfc.testing.laws import LAWS, Law, family, ordered
 from asyncfc.testing.loop import Mode, run_virtual
 from asyncfc.testing.programs import Program, programs
 from asyncfc.testing.puppets import Puppet, settle_loop
@@ -57,6 +58,7 @@ def fresh(path: str, seed: int, mode: Mode) -> None:
 
 ANY = LAWS["P1 any program"]
 TIMES = LAWS["P4 any program"]
+ONE_SLOT = Law(eventful.families().map(lambda program: replace(program, limits={"*": 1})), family)
 CAUGHT_BY: dict[str, Law] = {
     # the order of calls
     "drop RAW": ANY,
@@ -67,7 +69,7 @@ CAUGHT_BY: dict[str, Law] = {
     "settling releases": LAWS["S1 never runs"],
     "unbound covers": LAWS["S2 wide covers"],
     "first of group hides": Law(directed.groups(), grouped),
-    "group in order": LAWS["E1b groups overlap"],
+    "group in order": LAWS["S37 groups"],
     "escape unchecked": LAWS["S3 escapes"],
     "doomed stays wide": LAWS["P4 late and lost"],
     "one after the other": TIMES,
@@ -78,8 +80,8 @@ CAUGHT_BY: dict[str, Law] = {
     "limit off by one": ANY,
     "newest first": Law(programs(), fair),
     "slot given back twice": ANY,
-    "slot kept while waiting": LAWS["P14 calls from inside"],
-    "slot not taken again": LAWS["P14 calls from inside"],
+    "slot kept while waiting": ONE_SLOT,
+    "slot not taken again": ONE_SLOT,
     "rate off by one": LAWS["rates"],
     "timeout releases": LAWS["P9 timeouts"],
     "quarantine forgotten": LAWS["F2 given up"],

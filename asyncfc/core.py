@@ -1,0 +1,84 @@
+"""Core: what a session and its messages share, and what they give to their caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+from asyncfc.conversation.delivery import Delivery, Note, Outbox
+from asyncfc.duplicates import InFlight
+from asyncfc.execution.scheduler import Scheduler
+from asyncfc.execution.task import Tenant
+from asyncfc.futures.future import Future
+from asyncfc.futures.handle import HandleGrammar
+from asyncfc.futures.retention import Retention
+from asyncfc.futures.table import FutureTable
+from asyncfc.tool import Tool
+
+SameMessage: TypeAlias = Literal["ordered", "concurrent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one call is answered with."""
+
+    call_id: str
+    text: str
+    """What the model reads: the value, the error, or the placeholder with the handle."""
+    value: Any
+    """The tool's own result, if it was there within grace; else None."""
+    error: BaseException | None
+    """What the call raised, if it failed within grace."""
+    future: Future
+    held_s: float
+    """How long the answers of this message were held, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """What an await brought: outcomes, oldest call first, and the futures still open."""
+
+    settled: list[Delivery]
+    pending: list[Future]
+    notes: list[Note]
+    """What was posted into the conversation meanwhile; a post ends the wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a session came to rest. `left` are calls whose work has not ended in the time given."""
+
+    settled: int
+    left: tuple[Future, ...]
+
+
+class Open(Protocol):
+    """A message that is neither committed nor withdrawn."""
+
+    def withdraw(self, reason: str) -> None:
+        """It never completed."""
+
+
+@dataclass(slots=True, eq=False)
+class Core:
+    """What a session and its messages share."""
+
+    tools: dict[str, Tool]
+    grammar: HandleGrammar
+    table: FutureTable
+    outbox: Outbox
+    scheduler: Scheduler
+    tenant: Tenant
+    in_flight: InFlight
+    grace: float
+    same_message: SameMessage
+    gated: bool
+    """Irreversible calls wait until all earlier outcomes have been seen."""
+    retention: Retention | None
+    """None: all values are kept."""
+    emit: Callable[..., object] | None
+    registered: int = 0
+    """Calls so far."""
+    open: list[Open] = field(default_factory=list)
+    """Messages neither committed nor withdrawn."""
