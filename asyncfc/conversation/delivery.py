@@ -77,6 +77,7 @@ class Outbox:
         self._told: dict[int, Future] = {}
         self._showing: set[int] = set()
         self._notes: deque[Note] = deque()
+        self._when_due = self._fall_due  # one bound method for all calls
 
     @property
     def owed(self) -> list[Future]:
@@ -94,7 +95,7 @@ class Outbox:
     def owe(self, call: Call, future: Future) -> str:
         """Answer with the handle; return the text. The outcome is due when it settles."""
         self._owed[future.order] = future, _in_short(call, self._grammar)
-        future.add_done_callback(self._fall_due)
+        future.add_done_callback(self._when_due)
         return self._wording.placeholder.format(handle=future.handle)
 
     def point_to(self, future: Future) -> str:

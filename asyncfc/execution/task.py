@@ -22,6 +22,9 @@ if TYPE_CHECKING:  # made by the scheduler, above
     from asyncfc.execution.family import Working
 
 
+NO_GATES: frozenset[int] = frozenset()
+
+
 class Tenant:
     """One session's live calls in a scheduler, which several sessions may share."""
 
@@ -91,7 +94,7 @@ class Task:
         self.sites = sites
         self.tenant = tenant
         self.inputs: Sequence[Future] = ()
-        self.gates: frozenset[int] = frozenset()
+        self.gates = NO_GATES
         if sites or before:
             self._find_inputs(before)
         self.certain = 0

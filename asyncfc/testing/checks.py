@@ -125,7 +125,10 @@ def handles_in(text: str) -> set[str]:
 def parallel(program: Program, trial: Trial, reference: Trial, *, concurrent: bool = False) -> None:
     """P4: every call starts, settles and releases exactly when it can, given free slots."""
     starts, settles, releases = (trial.times(kind) for kind in ("started", "settled", "released"))
-    ideal = ideal_times(program, reference.outcomes, reference.tools, concurrent=concurrent)
+    numbers = {future.order: n for n, future in enumerate(trial.futures)}
+    sealed = [event for event in trial.events if event.kind == "sealed"]
+    pending = {numbers[event.call]: [numbers[order] for order in event.data["data"]] for event in sealed}
+    ideal = ideal_times(program, reference.outcomes, reference.tools, concurrent=concurrent, pending=pending)
     for n, call in enumerate(ideal):
         got = starts.get(n), settles[n], releases[n]
         wanted = call.start, call.settle, call.release

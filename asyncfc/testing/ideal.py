@@ -10,13 +10,13 @@ It knows labels and conflicts (`asyncfc.depgraph.effects`), and nothing of the s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from asyncfc.depgraph.effects import Claim, conflict
 from asyncfc.errors import ToolTimeout
 from asyncfc.futures.outcome import Failure, Outcome, Value
-from asyncfc.testing.oracle import Step, first_failed, refs, resolve
+from asyncfc.testing.oracle import Ref, Step, first_failed, refs, resolve
 from asyncfc.testing.programs import Program
 from asyncfc.tool import Tool
 
@@ -45,6 +45,7 @@ def ideal_times(
     tools: Mapping[str, Tool],
     *,
     concurrent: bool = False,
+    pending: Mapping[int, Collection[int]] | None = None,
 ) -> list[Ideal]:
     """When each call of the program starts, settles and releases with free slots.
 
@@ -53,6 +54,8 @@ def ideal_times(
         outcomes: of a sequential run: they say who fails, and which labels late paths lead to.
         tools: for the declared effects.
         concurrent: undeclared calls of one message are not ordered among themselves.
+        pending: by call, which inputs had not settled when it was sealed; it decides where an input settles
+            in the very moment of the seal, since nothing else can.
     """
     times: list[Ideal] = []
     claims: list[_Claims] = []
@@ -64,7 +67,8 @@ def ideal_times(
 
     for n, step in enumerate(program.steps):
         spec = tools[step.tool].spec
-        claims.append(_claims(n, program, outcomes, times, tools[step.tool]))
+        unsettled = (pending or {}).get(n, ())
+        claims.append(_claims(n, program, outcomes, times, tools[step.tool], unsettled))
         older = (u for u in range(n) if not fellows(u, n))
         free = max((_free_of(claims[u], claims[n], times[u]) for u in older), default=0.0)
         ready = program.sealed_at[n] if spec.level == "read" else program.committed_at[n]
@@ -82,11 +86,21 @@ def ideal_times(
 
 
 def _claims(
-    n: int, program: Program, outcomes: Sequence[Outcome], times: Sequence[Ideal], tool: Tool
+    n: int,
+    program: Program,
+    outcomes: Sequence[Outcome],
+    times: Sequence[Ideal],
+    tool: Tool,
+    unsettled: Collection[int],
 ) -> _Claims:
     step, sealed = program.steps[n], program.sealed_at[n]
+
+    def is_late(ref: Ref) -> bool:
+        settled = times[ref.call].settle
+        return settled > sealed or (settled == sealed and ref.call in unsettled)
+
     needed = {name: refs([step.arguments.get(name)]) for name in tool.spec.parameters}
-    late = {name for name, found in needed.items() if any(times[ref.call].settle > sealed for ref in found)}
+    late = {name for name, found in needed.items() if any(map(is_late, found))}
     lost = {name for name in needed if first_failed([step.arguments.get(name)], outcomes) is not None}
     known = {name: value for name, value in step.arguments.items() if name in needed.keys() - late - lost}
     wide = tool.spec.bind(resolve(known, outcomes), late | lost)

@@ -141,3 +141,20 @@ def test_undeclared_calls_of_one_message_may_overlap() -> None:
     trial = in_order(program)
     times = ideal_times(program, trial.outcomes, trial.tools, concurrent=True)
     assert [ideal.start for ideal in times] == [0, 0, 2]
+
+
+def test_whether_an_input_settles_before_or_after_a_seal_at_the_same_time_is_for_the_run_to_say() -> None:
+    calls = [
+        Step("pick", {"n": 0, "path": "b", "delay": 2}),
+        Step("pick", {"n": 1, "path": "b", "delay": 5}),
+        Step("copy", {"n": 2, "path": Ref(1), "to": Ref(0), "delay": 1}),  # at 2: writes `b`, or anything
+        Step("read", {"n": 3, "path": "a", "delay": 1}),
+    ]
+    first, second = Emitted(tuple(calls[:2]), (0.0,) * 3), Emitted(tuple(calls[2:]), (2.0, 0.0, 0.0))
+    program = Program((first, second))
+    trial = in_order(program)
+    starts = [
+        ideal_times(program, trial.outcomes, trial.tools, pending={2: pending})[3].start
+        for pending in ([1], [0, 1])
+    ]
+    assert starts == [2, 5]
