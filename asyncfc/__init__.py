@@ -6,8 +6,6 @@ so that `import asyncfc` costs next to nothing.
 
 from __future__ import annotations
 
-import sys
-
 TYPE_CHECKING = False  # as type checkers read it; `typing` would cost more than all the rest here
 
 if TYPE_CHECKING:
@@ -54,7 +52,7 @@ if TYPE_CHECKING:
     from asyncfc.message import Message
     from asyncfc.runtime import Runtime
     from asyncfc.session import Session
-    from asyncfc.tool import Tool, tool
+    from asyncfc.tools import Tool, tool
     from asyncfc.trace.events import Event
 
     __version__: str
@@ -136,11 +134,11 @@ _MODULE_OF = {
     "ProcessExecutor": "execution.processes",
     "Runtime": "runtime",
     "Session": "session",
-    "Tool": "tool",
+    "Tool": "tools",
     "Value": "futures.outcome",
     "Withheld": "futures.outcome",
     "Wording": "conversation.wording",
-    "tool": "tool",
+    "tool": "tools",
 }
 """Where each public name lives; those that are not here live in `asyncfc.errors`."""
 
@@ -166,14 +164,3 @@ if not TYPE_CHECKING:  # type checkers know the names from above, and refuse all
 def __dir__() -> list[str]:
     """List the public names whether or not they are loaded yet."""
     return sorted({*globals(), *__all__})
-
-
-class _Package(type(sys)):  # type: ignore[misc]  # mypy cannot follow a computed base class
-    """Keeps `asyncfc.tool` the decorator when its module, of the same name, is loaded."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name != "tool" or not isinstance(value, type(sys)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -33,7 +33,7 @@ from asyncfc.session import (
     Note,
     Session,
 )
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 _T = TypeVar("_T")
 

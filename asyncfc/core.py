@@ -14,7 +14,7 @@ from asyncfc.futures.future import Future
 from asyncfc.futures.handle import HandleGrammar
 from asyncfc.futures.retention import Retention
 from asyncfc.futures.table import FutureTable
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 SameMessage: TypeAlias = Literal["ordered", "concurrent"]
 

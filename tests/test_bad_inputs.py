@@ -24,7 +24,7 @@ from asyncfc.futures.outcome import Failure, Outcome, Value
 from asyncfc.futures.plain import canonical_text
 from asyncfc.session import Call, Delivery, Finished, Session
 from asyncfc.testing.loop import run_virtual
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 GUARD = 5.0
 """Seconds that a test with real threads waits at most for something that is bound to happen."""

@@ -27,7 +27,7 @@ from asyncfc.execution.threads import Mailbox
 from asyncfc.futures.future import Future
 from asyncfc.futures.outcome import Cancelled, Failure, Value
 from asyncfc.session import Answer, Awaited, Call, Delivery, Note
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 GUARD = 10.0
 """Seconds that only a fault waits for."""

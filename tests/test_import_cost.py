@@ -109,15 +109,6 @@ def test_names_are_listed_before_they_are_loaded() -> None:
     assert set(asyncfc.__all__) <= set(dir(asyncfc))
 
 
-@pytest.mark.parametrize("first", ["from asyncfc import Session", "import asyncfc.tool", "import asyncfc"])
-def test_tool_is_the_decorator_whatever_was_imported_before(first: str) -> None:
-    program = f"{first}\nimport types\nfrom asyncfc import tool\nprint(type(tool) is types.FunctionType)"
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "True\n"
-
-
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match=r"module 'asyncfc' has no attribute 'Sesion'"):
         _ = asyncfc.Sesion  # type: ignore[attr-defined]

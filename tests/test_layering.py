@@ -15,10 +15,10 @@ PACKAGE = ROOT / "asyncfc"
 
 # Each layer, and the layers that it may import (besides itself). A layer is a module or a package, named
 # without "asyncfc."; a module belongs to the layer with the longest matching name.
-TO_TOOLS = ("errors", "trace.events", "futures", "depgraph", "schema", "signature", "tool", "execution")
+TO_TOOLS = ("errors", "trace.events", "futures", "depgraph", "schema", "signature", "tools", "execution")
 TO_MODEL = ("errors", "trace.events", "futures")
 BELOW_TOP = (*TO_TOOLS, "conversation", "duplicates", "core", "message", "runtime", "session", "blocking")
-JUDGED_BY = ("errors", "futures", "tool")
+JUDGED_BY = ("errors", "futures", "tools")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     **{layer: TO_TOOLS[:index] for index, layer in enumerate(TO_TOOLS)},
     "conversation": TO_MODEL,
@@ -52,7 +52,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "asyncio_throttle": ("execution",),
     "hypothesis": ("testing",),
     "networkx": ("depgraph.graph",),
-    "pydantic": ("adapters", "depgraph.declaration", "schema", "tool"),
+    "pydantic": ("adapters", "depgraph.declaration", "schema", "tools"),
     "pydantic_core": ("adapters", "depgraph.declaration", "futures.projection", "schema"),
     "rich": ("cli", "trace"),
     "torch": ("gpu_engine",),
@@ -143,7 +143,7 @@ def violations(source: str, module: str, *, is_package: bool = False) -> list[st
         ("testing.ideal", "from asyncfc.execution.scheduler import Scheduler"),
         ("depgraph.claims", "import networkx"),
         ("session", "import torch.nn"),
-        ("tool", "import requests"),
+        ("tools", "import requests"),
         ("brand_new", "import json"),
     ],
 )
@@ -159,7 +159,7 @@ def test_a_forbidden_import_is_found(module: str, source: str) -> None:
         ("futures.future", "from ..errors import InternalError"),
         ("depgraph.graph", "import networkx as nx"),
         ("session", "import asyncio, asyncfc.execution.scheduler"),
-        ("testing.oracle", "from asyncfc.tool import Tool"),
+        ("testing.oracle", "from asyncfc.tools import Tool"),
         ("trace.report", "from asyncfc.session import Session"),
     ],
 )

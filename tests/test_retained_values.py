@@ -14,7 +14,7 @@ from asyncfc.futures.retention import Dropped
 from asyncfc.session import Answer, Call, Session
 from asyncfc.testing.loop import run_virtual
 from asyncfc.testing.puppets import Puppet, settle_loop
-from asyncfc.tool import tool
+from asyncfc.tools import tool
 
 BIG = "x" * 1_000
 ROOM = 2_500

@@ -14,7 +14,7 @@ from asyncfc.futures.future import Future
 from asyncfc.futures.outcome import Cancelled, Failure, Value, Withheld
 from asyncfc.session import Call, Session
 from asyncfc.testing.loop import run_virtual
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 from asyncfc.trace.events import Event
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 if TYPE_CHECKING:
     from elsewhere import Missing  # type: ignore[import-not-found]

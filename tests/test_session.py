@@ -25,7 +25,7 @@ from asyncfc.futures.outcome import Cancelled, Failure, Value
 from asyncfc.session import Answer, Call, Session
 from asyncfc.testing.loop import run_virtual
 from asyncfc.testing.puppets import Puppet, settle_loop
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 from asyncfc.trace.events import Event
 
 Story = Callable[[Session, Puppet], Awaitable[None]]

@@ -22,7 +22,7 @@ from asyncfc.execution.worker import Begun
 from asyncfc.execution.worker_pool import WorkerPool
 from asyncfc.futures.outcome import Failure
 from asyncfc.futures.store import MemoryStore, Store
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 _log = logging.getLogger("asyncfc")
 

@@ -16,7 +16,7 @@ from asyncfc.futures.call import short_name
 from asyncfc.futures.future import Future
 from asyncfc.futures.outcome import Failure, Outcome, Value, Withheld
 from asyncfc.futures.reference import Site, futures_of, substitute
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 if TYPE_CHECKING:  # made by the scheduler, above
     from asyncfc.execution.family import Working

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from asyncfc.execution import streams
 from asyncfc.futures.outcome import Cancelled, Failure, Outcome
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from asyncfc.errors import ToolTimeout
 from asyncfc.futures.outcome import Failure, Outcome, Value
 from asyncfc.testing.oracle import Ref, Step, first_failed, refs, resolve
 from asyncfc.testing.programs import Program
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from asyncfc.session import Call, Session
 from asyncfc.testing.oracle import Recorded, Ref, Step, digest, run_in_order
 from asyncfc.testing.world import Path, Submit, parts_of
 from asyncfc.testing.written import written
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 
 def through(session: Session, made: Callable[[Future], object]) -> Submit:

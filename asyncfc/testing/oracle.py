@@ -17,7 +17,7 @@ from asyncfc.errors import EffectEscape, RootCause, UnresolvedPath, UpstreamFail
 from asyncfc.futures.outcome import Failure, Outcome, Value, Withheld
 from asyncfc.futures.projection import canonical_text
 from asyncfc.futures.store import MemoryStore
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 
 @dataclass(frozen=True, slots=True)

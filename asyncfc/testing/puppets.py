@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from asyncfc.testing.loop import VirtualLoop
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 
 class Run:

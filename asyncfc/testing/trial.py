@@ -23,7 +23,7 @@ from asyncfc.testing.oracle import Digest, Recorded, Step, digest, renamed, run_
 from asyncfc.testing.programs import Emitted, Program
 from asyncfc.testing.world import World, world_tools
 from asyncfc.testing.written import written
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 from asyncfc.trace.events import Event, Kind
 
 SESSION_ID = "trial"

@@ -23,7 +23,7 @@ from asyncfc.testing.checks import handles_in, texts_in
 from asyncfc.testing.loop import run_virtual
 from asyncfc.testing.oracle import Ref, Text, resolve
 from asyncfc.testing.written import written
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 SESSION_ID = "words"
 TAG = DEFAULT_GRAMMAR.tag_for(SESSION_ID)

@@ -21,7 +21,7 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any, Literal, TypeAlias
 
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 Path: TypeAlias = tuple[str, ...]
 Fail: TypeAlias = Literal["start", "middle", "end"] | None

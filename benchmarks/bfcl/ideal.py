@@ -11,7 +11,7 @@ from asyncfc.futures.store import MemoryStore
 from asyncfc.testing.ideal import ideal_times
 from asyncfc.testing.oracle import Ref, Step
 from asyncfc.testing.programs import Emitted, Program
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 from benchmarks.bfcl.backend import api_class
 from benchmarks.bfcl.labels import Level, footprint
 from benchmarks.bfcl.plan import Plan

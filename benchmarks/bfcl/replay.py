@@ -20,7 +20,7 @@ from asyncfc.futures.call import Call
 from asyncfc.futures.future import Future
 from asyncfc.session import Session
 from asyncfc.testing.loop import run_virtual
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 from benchmarks.bfcl.backend import methods
 from benchmarks.bfcl.dependencies import with_handles
 from benchmarks.bfcl.labels import footprint

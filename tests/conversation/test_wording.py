@@ -26,7 +26,7 @@ from asyncfc.errors import (
 from asyncfc.futures.handle import DEFAULT_GRAMMAR
 from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value, Withheld
 from asyncfc.futures.store import MemoryStore
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 TAG = "k7qz"
 OURS = "$k7qz_1"

@@ -20,7 +20,7 @@ from asyncfc.execution.threads import Job
 from asyncfc.futures.outcome import Cancelled, Failure, Value
 from asyncfc.futures.store import MemoryStore
 from asyncfc.session import Call, Session
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 ROOT = Path(__file__).parents[2]
 GUARD = 10.0

@@ -13,7 +13,7 @@ from asyncfc.futures.future import Future
 from asyncfc.session import Call, Session
 from asyncfc.testing.loop import run_virtual
 from asyncfc.testing.puppets import Puppet, settle_loop
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 Body = Callable[[Session], Awaitable[Any]]
 

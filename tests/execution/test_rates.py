@@ -11,7 +11,7 @@ from asyncfc.execution.rates import parse_rate
 from asyncfc.session import Call, Session
 from asyncfc.testing.loop import run_virtual
 from asyncfc.testing.puppets import Puppet, settle_loop
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 
 @pytest.mark.parametrize("rate", ["", "5", "0/s", "5/0s", "5/day", "-1/s", "5 per s", 5, None])

@@ -16,7 +16,7 @@ from asyncfc.futures.outcome import Cancelled, Failure, Value
 from asyncfc.session import Call, Session
 from asyncfc.testing.loop import run_virtual
 from asyncfc.testing.puppets import settle_loop
-from asyncfc.tool import Tool, tool
+from asyncfc.tools import Tool, tool
 from asyncfc.trace.events import Event
 
 GUARD = 5.0

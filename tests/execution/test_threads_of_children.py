@@ -11,7 +11,7 @@ import pytest
 from asyncfc.blocking import BlockingSession
 from asyncfc.futures.future import Future
 from asyncfc.session import Call
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 GUARD = 10.0  # seconds after which a test that hangs fails
 

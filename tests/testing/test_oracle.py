@@ -6,7 +6,7 @@ from typing import Any
 from asyncfc.futures.outcome import Cancelled, Outcome
 from asyncfc.testing.loop import run_virtual
 from asyncfc.testing.oracle import Recorded, Ref, Step, Text, digest, refs, renamed, run_in_order
-from asyncfc.tool import Tool
+from asyncfc.tools import Tool
 
 
 def _run(tools: Mapping[str, Callable[..., Any]], *steps: Step) -> list[Outcome]:

@@ -18,7 +18,7 @@ from asyncfc.errors import BadArguments, DeclarationError
 from asyncfc.session import Call, Session
 from asyncfc.testing.loop import run_virtual
 from asyncfc.testing.puppets import Puppet, settle_loop
-from asyncfc.tool import Tool, tool, toolbox
+from asyncfc.tools import Tool, tool, toolbox
 
 if TYPE_CHECKING:
     Whole = int
