@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "testing.oracle": JUDGED_BY,
     "testing.world": JUDGED_BY,
     "testing.programs": (*JUDGED_BY, "testing.oracle", "testing.world"),
+    "testing.eventful": (*JUDGED_BY, "testing.oracle", "testing.programs", "testing.world"),
     "testing.ideal": (
         *JUDGED_BY,
         "depgraph.effects",

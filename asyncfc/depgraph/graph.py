@@ -16,22 +16,6 @@ import networkx as nx
 from asyncfc.depgraph.effects import Conflict
 
 
-class _Counters:
-    """Of one live call. Both only fall; the call is ready when `waits` reaches zero.
-
-    - `waits`: data inputs not settled + effect predecessors not released + holds not lifted.
-    - `unreleased`: the effect predecessors among them.
-    - `ended`: its work has truly stopped, or will never start.
-    """
-
-    __slots__ = ("ended", "unreleased", "waits")
-
-    def __init__(self, waits: int, unreleased: int) -> None:
-        self.waits = waits
-        self.unreleased = unreleased
-        self.ended = False
-
-
 class Wait(NamedTuple):
     """One reason why a call has not started: an older call, by data or by effect."""
 
@@ -41,17 +25,27 @@ class Wait(NamedTuple):
 
 
 class DependencyGraph:
-    """Live calls by order of registration. Methods return what became ready, in no special order."""
+    """Live calls by order of registration. Methods return what became ready, in no special order.
+
+    Beside the graph, of each live call (plain numbers in dicts cost a fraction of an object each):
+
+    - `_waits`: data inputs not settled + effect predecessors not released + holds not lifted; a call is
+      ready when this falls to zero.
+    - `_unreleased`: the effect predecessors among them.
+    - `_ended`: the calls whose work has truly stopped, or will never start.
+    """
 
     def __init__(self) -> None:
         self._graph: nx.DiGraph[int] = nx.DiGraph()
-        self._counters: dict[int, _Counters] = {}
+        self._waits: dict[int, int] = {}
+        self._unreleased: dict[int, int] = {}
+        self._ended: set[int] = set()
 
     def __len__(self) -> int:
-        return len(self._counters)
+        return len(self._waits)
 
     def __contains__(self, order: int) -> bool:
-        return order in self._counters
+        return order in self._waits
 
     def add(
         self,
@@ -78,18 +72,19 @@ class DependencyGraph:
         for older in data:
             graph.add_edge(older, order, data=True)
             waits += 1
-        self._counters[order] = _Counters(waits, unreleased)
+        self._waits[order] = waits
+        self._unreleased[order] = unreleased
         return waits == 0
 
     def lift(self, order: int) -> bool:
         """Take one hold away; return whether the call may start."""
-        return self._one_less(self._counters[order])
+        return self._one_less(order)
 
     def settle(self, order: int) -> list[tuple[int, bool]]:
         """The value of a call is known: its data dependants, each with whether it may start now."""
         edges = self._graph.edges
         return [
-            (newer, self._one_less(self._counters[newer]))
+            (newer, self._one_less(newer))
             for newer in self._graph.successors(order)
             if edges[order, newer]["data"]
         ]
@@ -101,9 +96,10 @@ class DependencyGraph:
             the calls that release by this (itself, unless it is still ordered after others, and those
             behind it that have ended without running), and the calls that may start now.
         """
-        counters = self._counters[order]
-        counters.ended = True
-        return self._release([order] if counters.unreleased == 0 else [], [])
+        if self._unreleased[order]:
+            self._ended.add(order)
+            return [], []
+        return self._release([order], [])
 
     def drop_effect(self, older: int, newer: int) -> tuple[list[int], list[int]]:
         """The two no longer conflict. Returns what releases and what may start by this, as `end`."""
@@ -138,17 +134,15 @@ class DependencyGraph:
         edges = self._graph.in_edges(order, data=True)
         return sorted(Wait(older, edge["data"], edge.get("effect")) for older, _, edge in edges)
 
-    @staticmethod
-    def _one_less(counters: _Counters) -> bool:
-        counters.waits -= 1
-        return counters.waits == 0 and not counters.ended
+    def _one_less(self, order: int) -> bool:
+        self._waits[order] -= 1
+        return self._waits[order] == 0 and order not in self._ended
 
     def _unblock(self, newer: int, leaving: list[int], ready: list[int]) -> None:
-        counters = self._counters[newer]
-        counters.unreleased -= 1
-        if self._one_less(counters):
+        self._unreleased[newer] -= 1
+        if self._one_less(newer):
             ready.append(newer)
-        elif counters.ended and counters.unreleased == 0:
+        elif self._unreleased[newer] == 0 and newer in self._ended:
             leaving.append(newer)
 
     def _release(self, leaving: list[int], ready: list[int]) -> tuple[list[int], list[int]]:
@@ -160,5 +154,6 @@ class DependencyGraph:
                 if self._graph.edges[order, newer].get("effect") is not None:
                     self._unblock(newer, leaving, ready)
             self._graph.remove_node(order)
-            del self._counters[order]
+            del self._waits[order], self._unreleased[order]
+            self._ended.discard(order)
         return released, ready

@@ -131,7 +131,8 @@ class _Scanner:
 
     def _key(self, key: Any, location: Path) -> Any:
         if isinstance(key, str) and not mentions(key, self._grammar):
-            return self._grammar.unescape(key)
+            (literal,) = split_text(key, self._grammar, self._lookup)  # refuses one that touches a word (P21)
+            return literal
         if isinstance(key, str | Future):
             raise BadReference(
                 f"the key {safe_text(key, 80)!r} {_at(location)} holds a handle, but keys are not replaced. "

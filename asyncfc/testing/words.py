@@ -112,7 +112,7 @@ def no_handle_reaches_a_tool(text: str) -> None:
         for n in range(2):
             await desk.call("give", n=n)
         known = {f"${TAG}_1", f"${TAG}_2"}
-        for arguments in ({"x": text}, {"x": ["a", {"k": text}]}):
+        for arguments in ({"x": text}, {"x": ["a", {"k": text}]}, {"x": {text: 1}}):
             outcome = await desk.call("take", **arguments)
             if isinstance(outcome, Failure):
                 assert isinstance(outcome.error, UnknownHandle | BadReference | UnresolvedPath), outcome
