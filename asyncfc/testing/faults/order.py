@@ -63,7 +63,7 @@ def settling_releases() -> Any:
 
     def make(original: Any) -> Any:
         def end(self: DependencyGraph, order: int) -> Any:
-            self._counters[order].unreleased = 0
+            self._unreleased[order] = 0
             return original(self, order)
 
         return end
