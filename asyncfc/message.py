@@ -193,6 +193,8 @@ class Message:
         task = Task(future, tool, arguments, sites, core.tenant, self._futures if irreversible else ())
         task.parent = core.scheduler.caller()
         if self._adopts(task) or core.in_flight.meets(task, core.scheduler.newest_conflict):
+            if core.emit is not None:
+                future.add_done_callback(self._note_settled)
             return
         if irreversible and self._blind:
             names = ", ".join(str(f.handle) for f in self._blind)
@@ -240,7 +242,12 @@ class Message:
         """Settle a call that does not enter the order."""
         future.settle(outcome)
         if self._core.emit is not None:
-            self._core.emit("settled", future.order, outcome=outcome)
+            self._note_settled(future)
+
+    def _note_settled(self, future: Future) -> None:
+        """Of a call that the scheduler does not know."""
+        assert self._core.emit is not None
+        self._core.emit("settled", future.order, outcome=future.outcome)
 
     async def _hold(self, grace: float) -> float:
         """Wait while calls of this message run; one that still waits for others is not waited for."""

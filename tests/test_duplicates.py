@@ -116,3 +116,18 @@ def test_a_shared_failure_reaches_both(failing: bool) -> None:
         assert len((await session.await_future()).settled) == 2
 
     play("share", story)
+
+
+def test_every_call_has_an_event_of_its_end_whoever_did_its_work() -> None:
+    async def main() -> list[int]:
+        events: list[Any] = []
+        read = Puppet("read", reads="db")
+        async with Session([read.tool], duplicates="share", on_event=events.append) as session:
+            await call(session, "read")
+            await call(session, "read")
+            await settle_loop()
+            read.running[0].succeed()
+            await session.finish()
+        return [event.call for event in events if event.kind == "settled"]
+
+    assert sorted(run_virtual(main)) == [0, 1]
