@@ -52,7 +52,7 @@ class Outbox:
     """The outcomes of one conversation between their call and being seen.
 
     State, by order: `_unseen` has every call emitted and not seen; `_owed` those answered with a handle
-    and not told since, each with its arguments in short; `_due` those of them that have settled. `_told`
+    and not told since, `_in_short` their arguments; `_due` those of them that have settled. `_told`
     waits for the next request to succeed, and `_showing` is what a request under way shows. `_notes` are
     posts not delivered yet.
     """
@@ -72,8 +72,9 @@ class Outbox:
         self._retention = retention
         self._escape = partial(grammar.escape, tag=tag)
         self._unseen: dict[int, Future] = {}
-        self._owed: dict[int, tuple[Future, str]] = {}
-        self._due: dict[int, tuple[Future, str]] = {}
+        self._owed: dict[int, Future] = {}
+        self._in_short: dict[int, str] = {}
+        self._due: dict[int, Future] = {}
         self._told: dict[int, Future] = {}
         self._showing: set[int] = set()
         self._notes: deque[Note] = deque()
@@ -82,7 +83,7 @@ class Outbox:
     @property
     def owed(self) -> list[Future]:
         """The futures that the model has a handle for and no outcome yet, oldest first."""
-        return [self._owed[order][0] for order in sorted(self._owed)]
+        return [self._owed[order] for order in sorted(self._owed)]
 
     def unseen(self) -> list[Future]:
         """The emitted calls whose outcome is not in what the model has been shown, oldest first."""
@@ -94,7 +95,8 @@ class Outbox:
 
     def owe(self, call: Call, future: Future) -> str:
         """Answer with the handle; return the text. The outcome is due when it settles."""
-        self._owed[future.order] = future, _in_short(call, self._grammar)
+        self._owed[future.order] = future
+        self._in_short[future.order] = _in_short(call, self._grammar)
         future.add_done_callback(self._when_due)
         return self._wording.placeholder.format(handle=future.handle)
 
@@ -105,9 +107,7 @@ class Outbox:
 
     def answer(self, future: Future) -> str:
         """Answer with the outcome; return the text. It is no longer owed, if it was by an earlier answer."""
-        self._owed.pop(future.order, None)
-        self._due.pop(future.order, None)
-        self._told[future.order] = future
+        self._settle_debt(future)
         return self._text(future)
 
     def answer_withheld(self, future: Future, blind: Sequence[Future]) -> str:
@@ -117,9 +117,7 @@ class Outbox:
 
     def tell(self, future: Future) -> Delivery:
         """Hand a settled outcome over; it is no longer owed."""
-        _, arguments = self._owed.pop(future.order, (future, None))
-        self._due.pop(future.order, None)
-        self._told[future.order] = future
+        arguments = self._settle_debt(future)
         assert future.outcome is not None
         handle = future.handle or future.call_id
         text = self._text(future)
@@ -152,7 +150,8 @@ class Outbox:
         If the block raises, nothing has been seen, and what was to be delivered is due again.
         """
         due = dict(sorted(self._due.items()))
-        deliveries = [self.tell(future) for future, _ in due.values()]
+        in_short = {order: self._in_short[order] for order in due}
+        deliveries = [self.tell(future) for future in due.values()]
         notes = self.take_notes()
         told, self._told = self._told, {}
         self._showing = set(told)
@@ -164,6 +163,7 @@ class Outbox:
         except BaseException:
             self._owed.update(due)
             self._due.update(due)
+            self._in_short.update(in_short)
             self._told = {**{order: told[order] for order in told.keys() - due}, **self._told}
             self._notes.extendleft(reversed(notes))
             raise
@@ -179,6 +179,13 @@ class Outbox:
 
     def _note_told(self, future: Future) -> None:
         self._told[future.order] = future
+
+    def _settle_debt(self, future: Future) -> str | None:
+        """It is told now; return its arguments in short, if it was owed."""
+        self._owed.pop(future.order, None)
+        self._due.pop(future.order, None)
+        self._told[future.order] = future
+        return self._in_short.pop(future.order, None)
 
     def _fall_due(self, future: Future) -> None:
         if future.order in self._owed:

@@ -59,7 +59,7 @@ class Future:
         self.outcome: Outcome | None = None
         self.shown = False
         self.seen = False
-        self._callbacks: list[Callable[[Future], object]] | None = None
+        self._callbacks: Callable[[Future], object] | list[Callable[[Future], object]] | None = None
 
     @property
     def settled(self) -> bool:
@@ -95,7 +95,7 @@ class Future:
             raise InternalError(f"{self!r} was settled twice")
         self.outcome = outcome
         callbacks, self._callbacks = self._callbacks, None
-        for callback in callbacks or ():
+        for callback in callbacks if isinstance(callbacks, list) else (callbacks,) if callbacks else ():
             try:
                 callback(self)
             except Exception:  # a program's callback; the others, and the order of calls, go on
@@ -106,14 +106,19 @@ class Future:
         if self.outcome is not None:
             callback(self)
         elif self._callbacks is None:
-            self._callbacks = [callback]
-        else:
+            self._callbacks = callback  # most have one: no list for it
+        elif isinstance(self._callbacks, list):
             self._callbacks.append(callback)
+        else:
+            self._callbacks = [self._callbacks, callback]
 
     def remove_done_callback(self, callback: Callable[[Future], object]) -> None:
         """Forget a callback that has not run; nothing happens if there is none."""
-        if self._callbacks is not None and callback in self._callbacks:
-            self._callbacks.remove(callback)
+        if isinstance(self._callbacks, list):
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+        elif self._callbacks == callback:
+            self._callbacks = None
 
     def __repr__(self) -> str:
         state = "pending" if self.outcome is None else kind_of(self.outcome)

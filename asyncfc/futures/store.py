@@ -55,7 +55,9 @@ class MemoryStore:
         Raises:
             ProjectionError: the result has no JSON form for a structural reason, or its code raised.
         """
-        if value is None or type(value) in _ATOMS:
+        if value is None:
+            return _NOTHING
+        if type(value) in _ATOMS:
             return JsonValue(value)
         try:
             return JsonValue(project(value))
@@ -151,6 +153,10 @@ class JsonValue(Value):
         if path not in self._parsed:
             self._parsed[path] = parse_container(text)
         return self._parsed[path]
+
+
+_NOTHING = JsonValue(None)
+"""What most writes return: one object for all of them."""
 
 
 class Artifact(Value):

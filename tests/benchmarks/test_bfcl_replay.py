@@ -132,3 +132,12 @@ def test_a_case_without_calls_takes_no_time() -> None:
     case = Case("empty", ("MathAPI",), {}, long_context=False, turns=(Turn(("hello",), ()),))
     made = plan(case, Settings())
     assert (replay(made, Settings()).seconds, ideal_units(made, "attribute"), made.sync_units) == (0, 0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.planted
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_planted_fault_shows_in_the_whole_category(fault: Fault) -> None:
+    rows = run(packaged_cases("base"), Settings(barrier="case", fault=fault))
+    assert len(rows) == 200
+    assert sum(bool(row.mismatches) for row in rows) > 5

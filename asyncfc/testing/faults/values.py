@@ -25,10 +25,13 @@ from asyncfc.testing.faults.plant import planted, replaced
 class Lazy(Value):
     """Takes its snapshot anew each time that somebody looks at it."""
 
-    is_artifact = False
-
     def __init__(self, live: Any) -> None:
         self._live = live
+
+    @property
+    def is_artifact(self) -> bool:  # type: ignore[override]  # one object may be either, at its time
+        """See `Value.is_artifact`."""
+        return self._now.is_artifact
 
     @property
     def _now(self) -> Value:
