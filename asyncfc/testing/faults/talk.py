@@ -91,10 +91,11 @@ def told_twice() -> Any:
 
     def make(original: Any) -> Any:
         def tell(self: Outbox, future: Future) -> Delivery:
-            due = self._due.get(future.order)
+            was_due, in_short = future.order in self._due, self._in_short.get(future.order, "")
             delivery: Delivery = original(self, future)
-            if due is not None:
-                self._due[future.order] = due
+            if was_due:
+                self._due[future.order] = future
+                self._in_short[future.order] = in_short
             return delivery
 
         return tell
