@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
@@ -36,6 +37,9 @@ class Worker:
         self._connection, theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(target=serve, args=(theirs,), name="asyncfc-worker")
         self._ready = False
+        # Two threads may wait for the end, and the one that does not reap the process would not know how
+        # it died until the other has noted that.
+        self._reaping = threading.Lock()
         try:
             self._process.start()
         finally:
@@ -44,7 +48,8 @@ class Worker:
     @property
     def alive(self) -> bool:
         """Whether the process lives."""
-        return self._process.is_alive()
+        with self._reaping:
+            return self._process.is_alive()
 
     def run(self, target: Target, arguments: bytes, begun: Begun) -> Reply:
         """Run one call, and block until its end. `begun` is called when the process is about to take it.
@@ -59,8 +64,7 @@ class Worker:
             self._connection.send_bytes(dumps(target))
             self._connection.send_bytes(arguments)
             return Reply(self._receive(), self._receive())
-        self._process.kill()  # a tool may have closed the pipe and live on
-        self._process.join()
+        self.kill(None)  # a tool may have closed the pipe and live on
         self._connection.close()
         raise WorkerLost(self._epitaph(target.tool))
 
@@ -74,18 +78,20 @@ class Worker:
 
     def join(self, timeout: float) -> None:
         """Wait for the end of the process, at most `timeout` seconds."""
-        self._process.join(timeout)
+        with self._reaping:
+            self._process.join(timeout)
 
-    def kill(self, timeout: float) -> None:
-        """End the process, and wait for that at most `timeout` seconds."""
+    def kill(self, timeout: float | None) -> None:
+        """End the process, and wait for that, at most `timeout` seconds if not None."""
         self._process.kill()
-        self._process.join(timeout)
+        with self._reaping:
+            self._process.join(timeout)
 
     def _receive(self) -> bytes:
         """Block until the next message is there. EOFError, OSError: none will come any more."""
         signs: list[Connection | int] = [self._connection, self._process.sentinel]
         while not (seen := wait(signs, LOOK_AGAIN_S)):
-            if not self._process.is_alive():  # a process that the tool has forked holds both open
+            if not self.alive:  # a process that the tool has forked holds both open
                 break
         if self._connection not in seen:
             raise EOFError
