@@ -6,9 +6,7 @@ towards all others, so it must lie within that claim. Siblings are ordered among
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from asyncfc.depgraph.claims import ClaimIndex
 from asyncfc.depgraph.effects import Claim, uncovered
@@ -16,62 +14,7 @@ from asyncfc.depgraph.graph import DependencyGraph
 from asyncfc.depgraph.resource import show_label
 from asyncfc.errors import CallError, EffectEscape, WouldDeadlock
 from asyncfc.execution.task import Task
-from asyncfc.execution.work import Result
-from asyncfc.futures.future import Caller, Future
-
-if TYPE_CHECKING:  # the scheduler sets a `Working` in the context of the work that it starts
-    from asyncfc.execution.scheduler import Scheduler
-
-
-class Working(Caller):
-    """The call whose work runs in a context. It gives its slots back while it waits for others."""
-
-    __slots__ = ("_waits", "scheduler", "task")
-
-    def __init__(self, scheduler: Scheduler, task: Task) -> None:
-        self.scheduler = scheduler
-        self.task: Task | None = task
-        """None when the work has stopped."""
-        self._waits = 0
-
-    def on_outcome(self, done: asyncio.Future[Result]) -> None:
-        """Tell the scheduler."""
-        if self.task is not None:
-            self.scheduler.on_outcome(self.task, done)
-
-    def on_ended(self, done: asyncio.Future[Result]) -> None:
-        """Tell the scheduler."""
-        assert self.task is not None
-        self.scheduler.on_ended(self.task, done)
-
-    def stop(self) -> None:
-        """The work has stopped. The context refers to this object: no cycle is left behind."""
-        self.task = None
-
-    def pause(self, pending: Collection[Future]) -> None:
-        """Give the slots back, at the first of several waits at a time."""
-        if self._waits == 0 and self.task is not None:
-            self.scheduler.pause(self.task, pending)
-        self._waits += 1
-
-    async def resume(self) -> None:
-        """Take the slots again, after the last of several waits at a time."""
-        self._waits -= 1
-        if self._waits == 0 and self.task is not None:
-            try:
-                await self.scheduler.resume(self.task)
-            except BaseException:
-                self._retake()
-                raise
-
-    def break_off(self) -> None:
-        """Go on at once, with slots taken beyond the limit if need be."""
-        self._waits -= 1
-        self._retake()
-
-    def _retake(self) -> None:
-        if self._waits == 0 and self.task is not None:
-            self.scheduler.retake(self.task)
+from asyncfc.futures.future import Future
 
 
 def adopt(parent: Task, task: Task, graph: DependencyGraph) -> CallError | None:

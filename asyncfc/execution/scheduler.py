@@ -18,11 +18,10 @@ from typing import Any
 
 from asyncfc.depgraph.claims import Group
 from asyncfc.errors import DeclarationError, ToolAbandoned, ToolTimeout
-from asyncfc.execution.family import Working
 from asyncfc.execution.limits import Keys, Limits, Ticket
 from asyncfc.execution.order import Order
 from asyncfc.execution.rates import Rates
-from asyncfc.execution.task import Task
+from asyncfc.execution.task import Task, Working
 from asyncfc.execution.work import Executor, Result, Running, Work, collect
 from asyncfc.futures.future import CALLER, Future
 from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value

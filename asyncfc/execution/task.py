@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from asyncfc.depgraph.claims import ClaimIndex
 from asyncfc.depgraph.effects import Claim
 from asyncfc.errors import CallError, RootCause, UpstreamFailed
 from asyncfc.execution.limits import Ticket
-from asyncfc.execution.work import Running
+from asyncfc.execution.work import Result, Running
 from asyncfc.futures.call import short_name
-from asyncfc.futures.future import Future
+from asyncfc.futures.future import Caller, Future
 from asyncfc.futures.outcome import Failure, Outcome, Value, Withheld
 from asyncfc.futures.reference import Site, futures_of, substitute
 from asyncfc.tools import Tool
-
-if TYPE_CHECKING:  # made by the scheduler, above
-    from asyncfc.execution.family import Working
-
 
 NO_GATES: frozenset[int] = frozenset()
 
@@ -212,6 +208,76 @@ class Task:
         except CallError:  # the call will fail with this when it is its turn; until then it stays wide
             return False
         return True
+
+
+class Desk(Protocol):
+    """Who is told of the work of a call: the scheduler."""
+
+    def on_outcome(self, task: Task, done: asyncio.Future[Result]) -> None:
+        """The outcome is known."""
+
+    def on_ended(self, task: Task, done: asyncio.Future[Result]) -> None:
+        """The work has truly stopped."""
+
+    def pause(self, task: Task, pending: Collection[Future]) -> None:
+        """The work is about to wait for these."""
+
+    async def resume(self, task: Task) -> None:
+        """The work goes on, as soon as it may."""
+
+    def retake(self, task: Task) -> None:
+        """A wait was interrupted; the work goes on at once."""
+
+
+class Working(Caller):
+    """The call whose work runs in a context. It gives its slots back while it waits for others."""
+
+    __slots__ = ("_waits", "scheduler", "task")
+
+    def __init__(self, scheduler: Desk, task: Task) -> None:
+        self.scheduler = scheduler
+        self.task: Task | None = task
+        """None when the work has stopped."""
+        self._waits = 0
+
+    def on_outcome(self, done: asyncio.Future[Result]) -> None:
+        """Tell the scheduler."""
+        if self.task is not None:
+            self.scheduler.on_outcome(self.task, done)
+
+    def on_ended(self, done: asyncio.Future[Result]) -> None:
+        """Tell the scheduler."""
+        assert self.task is not None
+        self.scheduler.on_ended(self.task, done)
+
+    def stop(self) -> None:
+        """The work has stopped. The context refers to this object: no cycle is left behind."""
+        self.task = None
+
+    def pause(self, pending: Collection[Future]) -> None:
+        """Give the slots back, at the first of several waits at a time."""
+        if self._waits == 0 and self.task is not None:
+            self.scheduler.pause(self.task, pending)
+        self._waits += 1
+
+    async def resume(self) -> None:
+        """Take the slots again, after the last of several waits at a time."""
+        self._waits -= 1
+        if self._waits == 0 and self.task is not None:
+            try:
+                await self.scheduler.resume(self.task)
+            except BaseException:
+                self._retake()
+                raise
+
+    def break_off(self) -> None:
+        """Go on at once, with slots taken beyond the limit if need be."""
+        self._waits -= 1
+        self._retake()
+
+    def _retake(self) -> None:
+        if self._waits == 0 and self.task is not None:
+            self.scheduler.retake(self.task)
 
 
 def _by_order(future: Future) -> int:
