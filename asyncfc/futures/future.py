@@ -13,7 +13,8 @@ from contextvars import ContextVar
 from typing import Any, NoReturn, Protocol
 
 from asyncfc.errors import InternalError, NotSettled
-from asyncfc.futures.outcome import Outcome, kind_of
+from asyncfc.futures.outcome import Outcome, Value, kind_of
+from asyncfc.futures.store import JsonValue
 
 
 class Caller(Protocol):
@@ -46,7 +47,7 @@ class Future:
     - `seen`: the model has been given the outcome in a request that succeeded.
     """
 
-    __slots__ = ("_callbacks", "call_id", "handle", "leader", "order", "outcome", "seen", "shown", "tool")
+    __slots__ = ("_callbacks", "_outcome", "call_id", "handle", "leader", "order", "seen", "shown", "tool")
 
     def __init__(self, call_id: str, tool: str, order: int) -> None:
         self.call_id = call_id
@@ -56,15 +57,28 @@ class Future:
         self.leader = self
         """The future whose work this one shares; itself unless it is a duplicate."""
         self.handle: str | None = None
-        self.outcome: Outcome | None = None
+        self._outcome: Outcome | str | None = None
         self.shown = False
         self.seen = False
         self._callbacks: Callable[[Future], object] | list[Callable[[Future], object]] | None = None
 
     @property
+    def outcome(self) -> Outcome | None:
+        """What became of the call; None until it settles.
+
+        A small value is kept as plain text: sessions keep many, and the garbage collector walks objects.
+        """
+        held = self._outcome
+        return JsonValue.of_text(held) if isinstance(held, str) else held
+
+    @outcome.setter
+    def outcome(self, outcome: Outcome) -> None:
+        self._outcome = outcome.held() if isinstance(outcome, Value) else outcome
+
+    @property
     def settled(self) -> bool:
         """Whether the outcome is known."""
-        return self.outcome is not None
+        return self._outcome is not None
 
     def result(self) -> Any:
         """Return the value, or raise what the call raised.
@@ -73,16 +87,18 @@ class Future:
             NotSettled: the outcome is not known yet.
             CallCancelled, CallWithheld: the call has no value.
         """
-        if self.outcome is None:
+        outcome = self.outcome
+        if outcome is None:
             raise NotSettled(f"{self!r} has not settled; wait for it first, or ask `settled`")
-        return self.outcome.unwrap()
+        return outcome.unwrap()
 
     async def wait(self) -> Outcome:
         """Wait until settled and return the outcome. Never raises what the call raised."""
-        if self.outcome is None:
+        if self._outcome is None:
             await wait_settled([self])
-        assert self.outcome is not None
-        return self.outcome
+        outcome = self.outcome
+        assert outcome is not None
+        return outcome
 
     def __await__(self) -> Generator[Any, None, Any]:
         """Wait until settled; return the value or raise what the call raised."""
@@ -91,7 +107,7 @@ class Future:
 
     def settle(self, outcome: Outcome) -> None:
         """Set the outcome, once. For the scheduler; callbacks run in order of registration."""
-        if self.outcome is not None:
+        if self._outcome is not None:
             raise InternalError(f"{self!r} was settled twice")
         self.outcome = outcome
         callbacks, self._callbacks = self._callbacks, None
@@ -103,7 +119,7 @@ class Future:
 
     def add_done_callback(self, callback: Callable[[Future], object]) -> None:
         """Call `callback(future)` when settled: at once if it already is. What it raises then is logged."""
-        if self.outcome is not None:
+        if self._outcome is not None:
             callback(self)
         elif self._callbacks is None:
             self._callbacks = callback  # most have one: no list for it
@@ -121,7 +137,8 @@ class Future:
             self._callbacks = None
 
     def __repr__(self) -> str:
-        state = "pending" if self.outcome is None else kind_of(self.outcome)
+        outcome = self.outcome
+        state = "pending" if outcome is None else kind_of(outcome)
         return f"<Future {self.handle or '(no handle yet)'} of {self.tool!r}, {state}>"
 
     def __str__(self) -> str:
@@ -150,7 +167,7 @@ async def wait_settled(
         timeout: seconds.
         bell: ends the wait as soon as it settles.
     """
-    pending = [future for future in futures if future.outcome is None]
+    pending = [future for future in futures if not future.settled]
     if not pending or (any_one and len(pending) < len(futures)) or (bell is not None and bell.settled):
         return
     waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()

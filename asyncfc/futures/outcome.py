@@ -54,6 +54,10 @@ class Value(ABC):
     def preview(self, max_chars: int) -> str:
         """Return the start of the text, in at most `max_chars` characters, the last one `…` if cut."""
 
+    def held(self) -> Value | str:
+        """What to keep of it: itself, or JSON text that stands for it."""
+        return self
+
     def unwrap(self) -> Any:
         """Return a copy of the value (an artifact is handed over by identity)."""
         return self.get()

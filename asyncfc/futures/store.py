@@ -94,6 +94,17 @@ class JsonValue(Value):
         self._size: int | None = None
         self._parsed: dict[Path, Any] | None = None
 
+    @classmethod
+    def of_text(cls, text: str) -> JsonValue:
+        """The value that `held` has given the text of."""
+        value = cls(None)
+        value._text = text
+        return value
+
+    def held(self) -> JsonValue | str:
+        """Its text, if it is held as that."""
+        return self if self._text is None else self._text
+
     def __repr__(self) -> str:
         return f"JsonValue({self.preview(60)})"
 
