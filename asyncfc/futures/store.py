@@ -101,6 +101,14 @@ class JsonValue(Value):
         value._text = text
         return value
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, JsonValue):
+            return NotImplemented
+        return self._text == other._text and repr(self._data) == repr(other._data)
+
+    def __hash__(self) -> int:
+        return hash(self.text())
+
     def held(self) -> JsonValue | str:
         """Its text, if it is held as that."""
         return self if self._text is None else self._text

@@ -143,7 +143,7 @@ def settled_once(trial: Trial) -> None:
         assert kinds in (["settled", "released"], ["started", "settled", "released"]), f"call {n}: {kinds}"
         told = [event.data["outcome"] for event in events if event.kind == "settled"]
         told += [told.outcome for told in trial.told if told.call_id == future.call_id]
-        assert all(outcome is future.outcome for outcome in told), f"call {n}: {told}, {future.outcome}"
+        assert all(outcome == future.outcome for outcome in told), f"call {n}: {told}, {future.outcome}"
 
 
 def run_once_or_never(program: Program, trial: Trial) -> None:

@@ -151,13 +151,13 @@ def text_for_value() -> Any:
 
 def shared_values() -> Any:
     """All who refer to a value get the same object (P24)."""
-    handed: dict[int, tuple[Value, Any]] = {}  # with the value itself, so that its id stays taken
+    handed: dict[int, tuple[Any, Any]] = {}  # with the future itself, so that its id stays taken
 
     def make(original: Any) -> Any:
         def part(ref: Any, stored: Value) -> Any:
             if ref.path:
                 return original(ref, stored)
-            return handed.setdefault(id(stored), (stored, original(ref, stored)))[1]
+            return handed.setdefault(id(ref.future), (ref.future, original(ref, stored)))[1]
 
         return part
 
