@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
+from asyncfc.conversation.handles import Handles
 from asyncfc.errors import SessionClosed
 from asyncfc.execution.executors import LocalExecutor
 from asyncfc.execution.threads import MAILBOX, Mailbox
@@ -73,6 +74,29 @@ class BlockingSession:
     ) -> None:
         self.close()
 
+    @property
+    def inner(self) -> Session:
+        """The session that this one runs on its own loop. Use it there only, as `run` does."""
+        return self._session
+
+    def run(self, function: Callable[..., Coroutine[Any, Any, _T]], *args: Any) -> _T:
+        """Call a coroutine function on the session's loop and wait for what it returns or raises.
+
+        Meanwhile this thread runs the tools declared `thread="caller"`. If the wait is interrupted, the
+        coroutine is cancelled.
+        """
+        return self._wait(partial(function, *args))
+
+    @property
+    def handles(self) -> Handles:
+        """See `Session.handles`."""
+        return self._session.handles
+
+    @property
+    def owed(self) -> list[Future]:
+        """See `Session.owed`."""
+        return self._do(lambda: self._session.owed)
+
     def submit(self, calls: Iterable[Call], *, message_id: str | None = None) -> list[Answer]:
         """See `Session.submit`."""
         return self._wait(partial(self._session.submit, list(calls), message_id=message_id))
@@ -90,6 +114,12 @@ class BlockingSession:
     ) -> Awaited:
         """See `Session.await_future`."""
         return self._wait(partial(self._session.await_future, which, mode=mode, timeout=timeout))
+
+    def wait_for(
+        self, futures: Collection[Future], *, any_one: bool = False, timeout: float | None = None
+    ) -> None:
+        """See `Session.wait_for`."""
+        self._wait(partial(self._session.wait_for, futures, any_one=any_one, timeout=timeout))
 
     def wait(self, future: Future) -> Outcome:
         """Wait for one outcome; see `Future.wait`."""
@@ -214,7 +244,7 @@ class BlockingMessage:
         """See `Message.withdraw`."""
         self._do(self._message.withdraw, reason)
 
-    def answers(self) -> list[Answer]:
+    def answers(self, hold: bool = True) -> list[Answer]:
         """See `Message.answers`."""
-        answers: list[Answer] = self._wait(self._message.answers)
+        answers: list[Answer] = self._wait(partial(self._message.answers, hold))
         return answers

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 from asyncfc.conversation.delivery import Delivery, Note, Outbox
+from asyncfc.conversation.grace import MessageCost
 from asyncfc.duplicates import InFlight
 from asyncfc.execution.scheduler import Scheduler
 from asyncfc.execution.task import Tenant
@@ -17,6 +18,7 @@ from asyncfc.futures.table import FutureTable
 from asyncfc.tools import Tool
 
 SameMessage: TypeAlias = Literal["ordered", "concurrent"]
+Grace: TypeAlias = float | Literal["auto"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,15 @@ class Core:
     scheduler: Scheduler
     tenant: Tenant
     in_flight: InFlight
-    grace: float
+    grace: Grace
     same_message: SameMessage
     gated: bool
     """Irreversible calls wait until all earlier outcomes have been seen."""
     retention: Retention | None
     """None: all values are kept."""
     emit: Callable[..., object] | None
+    cost: MessageCost = field(default_factory=MessageCost)
+    """What a message of the model takes."""
     registered: int = 0
     """Calls so far."""
     open: list[Open] = field(default_factory=list)

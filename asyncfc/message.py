@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from asyncfc.futures.handle import THIS
 from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value, Withheld
 from asyncfc.futures.reference import futures_of, scan
 from asyncfc.futures.table import unknown_handle
+from asyncfc.holding import hold_answers
 
 
 class Message:
@@ -27,30 +27,36 @@ class Message:
     them back if the message never completes.
 
     - `_calls`, `_futures`: one per call, in order; `_named`: what `$this_k` names; `_tasks`: of those calls
-      that entered the order.
+      that entered the order; `_inline`: the futures of those that are answered with their outcome only.
     - `_group`: its undeclared calls, if they may run concurrently.
     - `_before`: the broken message that this one repeats; what it does not adopt of it, it withdraws.
-    - `_inside`: a tool makes these calls, from inside its work; the model is not told of them.
+    - `_inside`: a tool makes these calls, from inside its work, or the program; the model is not told.
     - `_blind`: the outcomes that the model had not seen when it emitted this message; `_withheld`: the
       orders of the calls that were withheld because of these.
     """
 
-    def __init__(self, core: Core, before: Broken | None = None) -> None:
+    def __init__(self, core: Core, before: Broken | None = None, *, inside: bool = False) -> None:
         self._core = core
         self._before = before
         self._calls: list[Call] = []
         self._futures: list[Future] = []
         self._named: list[Future | None] = []
         self._tasks: list[Task] = []
+        self._inline: set[Future] = set()
         self._group = Group() if core.same_message == "concurrent" else None
-        self._inside = core.scheduler.caller() is not None
+        self._inside = inside or core.scheduler.caller() is not None
         gated = core.gated and not self._inside  # what a tool knows is the tool's business
         self._blind: list[Future] = core.outbox.unseen() if gated else []
         self._withheld: set[int] = set()
         self._state: Literal["open", "committed", "answered", "withdrawn", "retried"] = "open"
 
-    def seal(self, call: Call) -> Future:
+    def seal(self, call: Call, *, waits: bool = False, inline: bool = False) -> Future:
         """Register the next call of this message. A call that cannot be made settles at once, as failed.
+
+        Args:
+            call: arguments as the model wrote them.
+            waits: it has its place in the order, but runs only when the program asks for it, by `ask_for`.
+            inline: it is answered with its outcome only, by `outcome`.
 
         Raises:
             TranscriptError: the message is no longer open.
@@ -60,9 +66,11 @@ class Message:
         future = Future(call.id, call.tool, core.scheduler.next_order())
         core.registered += 1
         try:
-            self._register(call, future)
+            self._register(call, future, waits=waits)
         except CallError as error:
             self._refuse(future, Failure(error))
+        if inline:
+            self._inline.add(future)
         self._calls.append(call)
         self._futures.append(future)
         self._named.append(future)
@@ -134,11 +142,11 @@ class Message:
         self._core.open.append(new)
         return new
 
-    async def answers(self) -> list[Answer]:
+    async def answers(self, hold: bool = True) -> list[Answer]:
         """One answer per call, in order, after holding them for at most the session's grace.
 
-        Where a call was withheld because outcomes had not been seen, the answers wait for these, and the
-        answer of that call carries them (DESIGN E4).
+        With `hold=False` they are not held. Where a call was withheld because outcomes had not been seen,
+        the answers wait for these, and the answer of that call carries them (DESIGN E4).
 
         Raises:
             TranscriptError: the message is not committed, or has been answered.
@@ -146,7 +154,7 @@ class Message:
         self._require("committed", "answer")
         self._state = "answered"
         try:
-            held = await self._hold(self._core.grace) if self._core.grace > 0 else 0.0
+            held = await self._hold() if hold and self._core.grace != 0 else 0.0
             if self._withheld:
                 await wait_settled(self._blind)
         except BaseException:  # the caller was cancelled: it may ask again; else the outcomes are delivered
@@ -155,11 +163,51 @@ class Message:
                 self._owe(call, future)
             raise
         own = {task.order: task.own for task in self._tasks if task.keep_own}
-        self._tasks.clear()
+        self._tasks = [task for task in self._tasks if task.waits or task.future in self._inline]
         return [
             self._answer(call, future, own.get(future.leader.order), held)
             for call, future in zip(self._calls, self._futures, strict=True)
         ]
+
+    def ask_for(self, future: Future) -> None:
+        """Let a call of this message run that waits for that; once is enough.
+
+        Raises:
+            TranscriptError: the message is not complete.
+        """
+        if self._state not in {"committed", "answered"}:
+            raise TranscriptError(f"cannot ask for a call of a message that is {self._state}")
+        task = self._task_of(future)
+        if task is not None and task.waits and not future.settled:
+            task.waits = False
+            self._core.scheduler.ask_for(task)
+
+    async def outcome(self, future: Future) -> Answer:
+        """Let a call of this message run, wait until it has settled, and answer it."""
+        self.ask_for(future)
+        await future.wait()
+        task = self._task_of(future)
+        call = self._calls[self._futures.index(future)]
+        return self._answer(call, future, None if task is None else task.own, 0.0)
+
+    def give_up(self, future: Future, reason: str) -> None:
+        """The program will not ask for a call of this message; it tells the model so itself."""
+        task = self._task_of(future)
+        if task is not None and task.waits:
+            self._core.scheduler.withdraw(task, reason)
+            self._core.outbox.answer(future)
+
+    def owe_all(self) -> None:
+        """Nobody asks for the answers: what the calls bring is delivered later.
+
+        Raises:
+            TranscriptError: the message is not committed, or has been answered.
+        """
+        self._require("committed", "leave the answers of")
+        self._state = "answered"
+        for call, future in zip(self._calls, self._futures, strict=True):
+            if future not in self._inline:
+                self._owe(call, future)
 
     async def again(self, calls: Sequence[Call]) -> list[Answer]:
         """Answer the same calls once more: the framework runs its step again (DESIGN O4).
@@ -179,7 +227,7 @@ class Message:
             for call, future in zip(self._calls, self._futures, strict=True)
         ]
 
-    def _register(self, call: Call, future: Future) -> None:
+    def _register(self, call: Call, future: Future, *, waits: bool) -> None:
         core = self._core
         tool = core.tools.get(call.tool)
         if tool is None:
@@ -201,7 +249,8 @@ class Message:
             self._withheld.add(future.order)
             self._refuse(future, Withheld(f"it was asked for before the outcomes of {names} were seen"))
             return
-        task.keep_own = core.grace > 0
+        task.waits = waits
+        task.keep_own = core.grace != 0 or waits
         core.scheduler.register(task, group=None if tool.spec.declared else self._group)
         self._tasks.append(task)
 
@@ -249,21 +298,12 @@ class Message:
         assert self._core.emit is not None
         self._core.emit("settled", future.order, outcome=future.outcome)
 
-    async def _hold(self, grace: float) -> float:
-        """Wait while calls of this message run; one that still waits for others is not waited for."""
-        clock = asyncio.get_running_loop().time
-        start = clock()
-        while (rest := start + grace - clock()) > 0:
-            running = [task.future for task in self._tasks if task.running and not task.future.settled]
-            if not running:
-                break
-            await wait_settled(running, timeout=rest)
-        return clock() - start
-
     def _answer(self, call: Call, future: Future, own: Any, held: float) -> Answer:
         outbox = self._core.outbox
         outcome = future.outcome
-        if outcome is None:
+        if outcome is None and future in self._inline:
+            text = ""
+        elif outcome is None:
             text = self._owe(call, future)
         elif future.order in self._withheld:
             text = outbox.answer_withheld(future, self._blind)
@@ -280,6 +320,12 @@ class Message:
         future.shown = True
         outbox = self._core.outbox
         return outbox.point_to(future) if self._inside else outbox.owe(call, future)
+
+    async def _hold(self) -> float:
+        return 0.0 if self._inside else await hold_answers(self._core, self._futures, self._tasks)
+
+    def _task_of(self, future: Future) -> Task | None:
+        return next((task for task in self._tasks if task.future is future), None)
 
     def _leave(self, state: Literal["committed", "withdrawn", "retried"]) -> None:
         self._state = state

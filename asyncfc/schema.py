@@ -40,6 +40,14 @@ def parameters_schema(
     }
 
 
+def returns_schema(annotation: Any) -> dict[str, Any] | None:
+    """What a function returns, as JSON; None if its annotation says nothing that pydantic can describe."""
+    try:
+        return TypeAdapter(annotation).json_schema(mode="serialization", schema_generator=_Quiet)
+    except Exception:  # as in _describable
+        return None
+
+
 class _Quiet(GenerateJsonSchema):
     """Leaves out a default that JSON cannot hold, as `_tell_default` does, without a warning."""
 

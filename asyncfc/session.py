@@ -23,23 +23,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from asyncfc.conversation.delivery import Delivery, Note, Outbox
+from asyncfc.conversation.handles import Handles
 from asyncfc.conversation.wording import Wording
-from asyncfc.core import Answer, Awaited, Core, Finished, SameMessage
+from asyncfc.core import Answer, Awaited, Core, Finished, Grace, SameMessage
 from asyncfc.depgraph.assignment import Declarations
 from asyncfc.duplicates import Duplicates, InFlight
 from asyncfc.errors import DeclarationError, SessionClosed
 from asyncfc.execution.executors import Executor
-from asyncfc.execution.task import Tenant
+from asyncfc.execution.task import Task, Tenant
 from asyncfc.futures.call import Call
 from asyncfc.futures.future import Future, wait_settled
 from asyncfc.futures.handle import DEFAULT_GRAMMAR, HandleGrammar
-from asyncfc.futures.outcome import Cancelled
+from asyncfc.futures.outcome import Cancelled, Value
 from asyncfc.futures.retention import Retention
 from asyncfc.futures.table import FutureTable, unknown_handle
 from asyncfc.message import Message
@@ -64,7 +65,9 @@ class Session:
         effects: declarations by tool name or pattern (`"github_*"`), for tools that one does not own
             (DESIGN §4), or the path of a TOML file that has them; they replace what the tool itself declares.
         grace: seconds for which the answers of a message are held, so that values rather than handles go
-            out. 0 answers at once.
+            out. 0 answers at once. `"auto"`: as long as all its calls are expected to settle within 0.75 of
+            what a message of the model takes, both learned on the way; `sampling` measures the latter.
+        max_chars: of each value that the model is shown; None: all of it. The rest it can pass on.
         limits: how many calls may work at the same time: `{"*": 64, "tool:search": 4, "db": 2}`.
         rates: how many calls may start within a time: `{"tool:search": "5/s"}`; same keys as `limits`.
         executor: where work runs; default: this loop and threads of this process.
@@ -90,7 +93,8 @@ class Session:
         tools: Iterable[Tool | Callable[..., Any]] | Mapping[str, Tool | Callable[..., Any]],
         *,
         effects: Declarations | None = None,
-        grace: float = 0,
+        grace: Grace = 0,
+        max_chars: int | None = None,
         limits: Mapping[str, int] | None = None,
         rates: Mapping[str, str] | None = None,
         executor: Executor | None = None,
@@ -104,6 +108,7 @@ class Session:
         grammar: HandleGrammar = DEFAULT_GRAMMAR,
         wording: Wording | None = None,
     ) -> None:
+        _check_settings(grace, max_chars)
         self.id = id or uuid.uuid4().hex
         self._on_event = on_event
         self._closed = False
@@ -114,11 +119,17 @@ class Session:
         self._runtime = runtime or Runtime(limits=limits, rates=rates, executor=executor)
         self._owns_runtime = runtime is None
         self._scheduler = self._runtime.scheduler
+        if grace == "auto":
+            self._scheduler.learn()
         self._tenant = Tenant(emit)
         self._bell = _new_bell()
         self._table = FutureTable(grammar.tag_for(self.id), grammar)
         retention = None if max_retained_bytes is None else Retention(max_retained_bytes)
-        self._outbox = Outbox(wording or Wording(), grammar, self._table.tag, retention=retention, emit=emit)
+        self._wording = wording or Wording()
+        self._handles = Handles(self._table, self._wording)
+        self._outbox = Outbox(
+            self._wording, grammar, self._table.tag, retention=retention, max_chars=max_chars, emit=emit
+        )
         made = toolbox(tools, effects or {})
         self._core = Core(
             tools=made,
@@ -140,6 +151,26 @@ class Session:
         """The tools by name."""
         return self._core.tools
 
+    @property
+    def grammar(self) -> HandleGrammar:
+        """How its handles are written."""
+        return self._core.grammar
+
+    @property
+    def wording(self) -> Wording:
+        """What the model is told."""
+        return self._wording
+
+    @property
+    def handles(self) -> Handles:
+        """What the handles in a text of this conversation mean."""
+        return self._handles
+
+    @property
+    def owed(self) -> list[Future]:
+        """The calls emitted so far whose outcome the model has not been told, oldest first."""
+        return self._untold(None)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -150,9 +181,12 @@ class Session:
 
     def message(self) -> Message:
         """Begin a message of the model, to be sealed call by call and then committed or withdrawn."""
+        return self._message()
+
+    def _message(self, *, inside: bool = False) -> Message:
         if self._closed:
             raise SessionClosed(f"session {self.id} is closed; it takes no more calls")
-        message = Message(self._core)
+        message = Message(self._core, inside=inside)
         self._core.open.append(message)
         return message
 
@@ -209,19 +243,55 @@ class Session:
         Raises:
             UnknownHandle: a handle that this session has not shown.
         """
-        futures = self._untold() if which == "all" else self._futures(which)
-        if not self._outbox.has_notes:
-            await wait_settled(futures, any_one=mode == "any", timeout=timeout, bell=self._bell)
+        futures = self._untold(self._scheduler.caller()) if which == "all" else self._futures(which)
+        await self.wait_for(futures, any_one=mode == "any", timeout=timeout)
         settled = [self._outbox.tell(future) for future in futures if future.settled]
         pending = [future for future in futures if not future.settled]
         return Awaited(settled, pending, self._outbox.take_notes())
 
-    def sampling(self) -> AbstractContextManager[list[Delivery | Note]]:
+    async def wait_for(
+        self, futures: Collection[Future], *, any_one: bool = False, timeout: float | None = None
+    ) -> None:
+        """Wait as `await_future` does, but hand nothing over: what settles is still to be told.
+
+        Args:
+            futures: of this session.
+            any_one: one of them is enough.
+            timeout: seconds.
+        """
+        if not self._outbox.has_notes:
+            await wait_settled(futures, any_one=any_one, timeout=timeout, bell=self._bell)
+
+    @contextmanager
+    def sampling(self) -> Iterator[list[Delivery | Note]]:
         """The deliveries to include in the next request; use it as `with` around that request.
 
-        When the block ends, they have been seen; if it raises, they come again.
+        When the block ends, they have been seen; if it raises, they come again. How long it takes is what
+        a message of the model costs (DESIGN D2).
         """
-        return self._outbox.sampling()
+        clock = asyncio.get_running_loop().time
+        start = clock()
+        with self._outbox.sampling() as deliveries:
+            yield deliveries
+        self._core.cost.learn(clock() - start)
+
+    async def call(self, tool: str, arguments: Mapping[str, Any]) -> Any:
+        """Make a call that no model asked for: in the order of all calls, and not told to the model.
+
+        Args:
+            tool: its name.
+            arguments: JSON values; futures and handles are replaced by their values.
+
+        Raises:
+            SessionClosed: the session takes no more calls.
+            Exception: what the call raises.
+        """
+        message = self._message(inside=True)
+        future = message.seal(Call(f"call of {tool}", tool, arguments), waits=True, inline=True)
+        message.commit()
+        answer = await message.outcome(future)
+        outcome = future.outcome
+        return answer.value if isinstance(outcome, Value) and answer.value is not None else future.result()
 
     def cancel(self, which: Future | str) -> bool:
         """Ask a call to stop. False: it cannot (it has settled, or runs in a thread).
@@ -285,8 +355,8 @@ class Session:
             raise unknown_handle(future.handle, self._core.grammar)
         return future
 
-    def _untold(self) -> list[Future]:
-        caller = self._scheduler.caller()
+    def _untold(self, caller: Task | None) -> list[Future]:
+        """The futures that the model, or the work of the call that asks, has no outcome of yet."""
         futures = {future.order: future for future in self._outbox.owed if caller is None}
         live = (task.future for task in self._tenant.tasks.values() if task.parent is caller)
         futures.update((future.order, future) for future in live if not future.settled)
@@ -300,6 +370,13 @@ class Session:
         except Exception:
             _log.exception("the event listener raised and was dropped: %r", self._on_event)
             self._on_event = None
+
+
+def _check_settings(grace: Any, max_chars: Any) -> None:
+    if grace != "auto" and not (type(grace) in (int, float) and grace >= 0):
+        raise DeclarationError(f"grace={grace!r}: expected a number of seconds, at least 0, or 'auto'")
+    if max_chars is not None and (type(max_chars) is not int or max_chars < 1):
+        raise DeclarationError(f"max_chars={max_chars!r}: expected None or a whole number of at least 1")
 
 
 def _worked(future: Future) -> int:

@@ -115,3 +115,18 @@ def is_model(annotation: Any) -> bool:
     if isinstance(annotation, type) and hasattr(annotation, "__pydantic_validator__"):
         return True
     return any(is_model(part) for part in get_args(annotation))
+
+
+def return_annotation(function: Callable[..., Any]) -> Any:
+    """What a function says it returns; of a generator, a list of what it yields; None if it says nothing."""
+    target: Any = innermost(function)
+    if not inspect.isroutine(target):
+        target = type(target).__call__
+    try:
+        returned = get_type_hints(target, include_extras=True).get("return")
+    except Exception:  # as in _annotations
+        return None
+    if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
+        items = get_args(returned)
+        return list[items[0]] if items else None  # type: ignore[valid-type]
+    return returned

@@ -16,7 +16,7 @@ from asyncfc.depgraph.assignment import Declarations, assign
 from asyncfc.depgraph.effects import UNDECLARED, EffectSpec, LabelsOf
 from asyncfc.errors import BadArguments, DeclarationError
 from asyncfc.futures.call import short_name
-from asyncfc.signature import Signature, innermost, is_async, is_model, name_of
+from asyncfc.signature import Signature, innermost, is_async, is_model, name_of, return_annotation
 
 Thread: TypeAlias = Literal["worker", "pool", "caller"]
 
@@ -155,6 +155,14 @@ class Tool:
         from asyncfc.schema import parameters_schema  # pydantic: only where a schema is wanted
 
         return parameters_schema(self.parameters, self.annotations, takes_any=self.takes_any)
+
+    @cached_property
+    def returns(self) -> dict[str, Any] | None:
+        """JSON schema of what a call gives, from the return annotation; None if that says nothing."""
+        from asyncfc.schema import returns_schema  # as above
+
+        annotation = return_annotation(self.function)
+        return None if annotation is None or annotation is Any else returns_schema(annotation)
 
     def __repr__(self) -> str:
         return f"<Tool {self.name!r}>"

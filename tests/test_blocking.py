@@ -670,3 +670,80 @@ def test_async_tools_are_cancelled_and_clean_up_before_the_loop_ends() -> None:
         assert session.await_future(timeout=0).pending == [answer.future]
     assert steps == ["begun", "cleaned"]
     assert isinstance(answer.future.outcome, Cancelled)
+
+
+# --- coroutines on the session's loop -----------------------------------------------------------------
+
+
+def test_run_raises_what_the_coroutine_raises() -> None:
+    async def fail(what: str) -> None:
+        raise LookupError(what)
+
+    with BlockingSession([]) as session, pytest.raises(LookupError, match="gone"):
+        session.run(fail, "gone")
+
+
+def test_run_is_refused_on_the_loop_itself_and_after_the_end() -> None:
+    async def nothing() -> None: ...
+
+    async def inside() -> None:
+        session.run(nothing)
+
+    with BlockingSession([]) as session, pytest.raises(RuntimeError, match="on its own loop"):
+        session.run(inside)
+    with pytest.raises(SessionClosed):
+        session.run(nothing)
+
+
+def test_a_coroutine_that_waits_for_ever_ends_with_the_session() -> None:
+    begun = threading.Event()
+
+    async def wait() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    with BlockingSession([]) as session:
+        waiting = Background(lambda: session.run(wait))
+        assert begun.wait(GUARD)
+    with pytest.raises(SessionClosed):
+        waiting.join()
+
+
+def test_run_drives_the_inner_session_while_this_thread_runs_callers_tools() -> None:
+    def where() -> int:
+        return threading.get_ident()
+
+    async def ask(times: int) -> list[int]:
+        answers = await session.inner.submit([Call(f"c{n}", "where", {}) for n in range(times)])
+        return [await answer.future for answer in answers]
+
+    with BlockingSession([in_caller(where)]) as session:
+        assert session.run(ask, 3) == [threading.get_ident()] * 3
+
+
+def test_what_is_owed_mentioned_and_filled_in_is_that_of_the_inner_session() -> None:
+    gate = Gate()
+    with BlockingSession([Tool(gate, name="gate", effects="pure")]) as session:
+        (answer,) = session.submit([Call("c", "gate", {})])
+        future, text = answer.future, f"It went {answer.future}."
+        assert session.owed == session.handles.mentioned(text) == [future]
+        assert "is not available: it is still running" in session.handles.fill(text)
+        session.wait_for([future], timeout=0)
+        assert not future.settled
+        gate.opened.set()
+        session.wait_for(session.owed)
+        assert session.handles.fill(text) == "It went through."
+        assert session.owed == [future]
+        session.await_future()
+        assert session.owed == []
+
+
+def test_a_message_can_be_answered_without_holding() -> None:
+    gate = Gate()
+    with BlockingSession([Tool(gate, name="gate", effects="pure")], grace=GUARD) as session:
+        message = session.message()
+        message.seal(Call("c", "gate", {}))
+        message.commit()
+        (answer,) = message.answers(hold=False)
+        assert (answer.future.settled, answer.held_s) == (False, 0)
+        gate.opened.set()

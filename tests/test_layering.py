@@ -17,7 +17,10 @@ PACKAGE = ROOT / "asyncfc"
 # without "asyncfc."; a module belongs to the layer with the longest matching name.
 TO_TOOLS = ("errors", "trace.events", "futures", "depgraph", "schema", "signature", "tools", "execution")
 TO_MODEL = ("errors", "trace.events", "futures")
-BELOW_TOP = (*TO_TOOLS, "conversation", "duplicates", "core", "message", "runtime", "session", "blocking")
+BELOW_TOP = (
+    *TO_TOOLS,
+    *("conversation", "duplicates", "core", "holding", "message", "runtime", "session", "blocking"),
+)
 JUDGED_BY = ("errors", "futures", "tools")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     **{layer: TO_TOOLS[:index] for index, layer in enumerate(TO_TOOLS)},
@@ -25,12 +28,19 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "duplicates": TO_TOOLS,
     "runtime": TO_TOOLS,
     "core": (*TO_TOOLS, "conversation", "duplicates"),
-    "message": (*TO_TOOLS, "conversation", "duplicates", "core"),
+    "holding": (*TO_TOOLS, "conversation", "core"),
+    "message": (*TO_TOOLS, "conversation", "duplicates", "core", "holding"),
     "session": (*TO_TOOLS, "conversation", "duplicates", "core", "message", "runtime"),
     "blocking": (*TO_TOOLS, "conversation", "core", "message", "session"),
-    "adapters": BELOW_TOP,
+    "incoming": (*BELOW_TOP,),
+    "dialogue": (*BELOW_TOP, "incoming"),
+    "exchange": (*BELOW_TOP, "incoming", "dialogue"),
+    "streamed": ("conversation",),
+    "run": (*BELOW_TOP, "incoming", "dialogue", "exchange", "streamed"),
+    "adapters": (*BELOW_TOP, "incoming", "dialogue", "exchange", "streamed"),
     "trace": BELOW_TOP,
-    "testing": (*BELOW_TOP, "testing"),
+    "testing": (*BELOW_TOP, "incoming", "dialogue", "exchange", "streamed", "run", "testing"),
+    "testing.models": (),  # the judge of what asyncfc sends shares no code with it
     "cli": (*BELOW_TOP, "trace", "testing", "adapters"),
     "gpu_engine": ("errors", "futures"),
     # The oracles share no code with what they judge, and neither does anything that they import: they
@@ -50,9 +60,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 
 # Where each third party may be imported, and no third party that is not listed. A new place is a decision.
 PLACES: dict[str, tuple[str, ...]] = {
+    "anthropic": ("adapters.anthropic",),
     "asyncio_throttle": ("execution",),
+    "httpx2": ("adapters",),
     "hypothesis": ("testing",),
     "networkx": ("depgraph.graph",),
+    "openai": ("adapters.openai",),
     "pydantic": ("adapters", "depgraph.declaration", "schema", "tools"),
     "pydantic_core": ("adapters", "depgraph.declaration", "futures.projection", "schema"),
     "rich": ("cli", "trace"),

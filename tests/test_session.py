@@ -354,6 +354,41 @@ def test_await_with_a_timeout_returns_what_there_is() -> None:
     play(story)
 
 
+def test_owed_is_every_call_emitted_whose_outcome_the_model_was_not_told() -> None:
+    async def story(session: Session, doll: Puppet) -> None:
+        (first,) = await submit(session, call(id="a"))
+        message = session.message()
+        provisional = message.seal(call(id="b"))
+        assert session.owed == [first.future, provisional]
+        message.withdraw()
+        (third,) = await submit(session, call(id="c"))
+        await settle_loop()
+        doll.runs[0].succeed()
+        await first.future
+        assert session.owed == [first.future, third.future]  # settled, but not told
+        with session.sampling():
+            assert session.owed == [third.future]
+
+    play(story)
+
+
+def test_waiting_without_awaiting_tells_nothing_and_ends_with_a_post() -> None:
+    async def story(session: Session, doll: Puppet) -> None:
+        first, second = await submit(session, call(id="a"), call(id="b"))
+        await settle_loop()
+        doll.runs[0].succeed()
+        await session.wait_for(session.owed, any_one=True)
+        assert session.owed == [first.future, second.future]
+        await session.wait_for(session.owed, timeout=1)
+        assert asyncio.get_running_loop().time() == 1
+        asyncio.get_running_loop().call_later(1, session.post, "stop", "Ada")
+        await session.wait_for(session.owed)
+        assert asyncio.get_running_loop().time() == 2
+        assert not second.future.settled
+
+    play(story)
+
+
 def test_awaiting_nothing_returns_at_once() -> None:
     async def story(session: Session, doll: Puppet) -> None:
         awaited = await session.await_future()

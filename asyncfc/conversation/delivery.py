@@ -64,12 +64,14 @@ class Outbox:
         tag: str,
         *,
         retention: Retention | None = None,
+        max_chars: int | None = None,
         emit: Callable[..., object] | None = None,
     ) -> None:
         self._emit = emit
         self._wording = wording
         self._grammar = grammar
         self._retention = retention
+        self._max_chars = max_chars
         self._escape = partial(grammar.escape, tag=tag)
         self._unseen: dict[int, Future] = {}
         self._owed: dict[int, Future] = {}
@@ -194,7 +196,9 @@ class Outbox:
     def _text(self, future: Future) -> str:
         assert future.outcome is not None
         handle = future.handle or future.call_id
-        text = self._wording.outcome(future.outcome, tool=future.tool, handle=handle, escape=self._escape)
+        text = self._wording.outcome(
+            future.outcome, tool=future.tool, handle=handle, escape=self._escape, max_chars=self._max_chars
+        )
         return encodable(text)
 
 

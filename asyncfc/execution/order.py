@@ -71,7 +71,7 @@ class Order:
             late = task.late is not None
             effects = self._index_of(task).add(task.order, task.claim, late=late, group=group)
         data = sorted({f.leader.order for f in task.inputs if f.outcome is None}) if task.inputs else ()
-        hold = 0 if task.tool.spec.level == "read" else 1
+        hold = 0 if task.tool.spec.level == "read" and not task.waits else 1
         ready = self._graph.add(task.order, data, effects, hold)
         if task.inputs:
             task.doomed = any(f.outcome is not None and not isinstance(f.outcome, Value) for f in task.inputs)
@@ -84,8 +84,12 @@ class Order:
     def commit(self, task: Task) -> bool:
         """Its message is complete; return whether it may start by this."""
         task.committed = True
-        held = task.tool.spec.level != "read" and task in self
+        held = task.tool.spec.level != "read" and not task.waits and task in self
         return held and self._graph.lift(task.order)
+
+    def ask_for(self, task: Task) -> bool:
+        """The program asks for a call that waits for that; return whether it may start by this."""
+        return task in self and self._graph.lift(task.order)
 
     # --- what happens -----------------------------------------------------------------------------------
 
@@ -139,6 +143,16 @@ class Order:
         """Whether all live calls are of its session."""
         return len(task.tenant.tasks) == len(self._tasks)
 
+    def live(self, future: Future) -> Task | None:
+        """The live call that works for a future: another session counts its calls from 0, too."""
+        known = self._tasks.get(future.leader.order)
+        return known if known is not None and known.future is future.leader else None
+
+    def waits_for(self, task: Task) -> list[Task]:
+        """The live calls that keep one that has not started from starting, or from releasing."""
+        waits = [(self._tasks[wait.older], wait.effect) for wait in self._graph.waits(task.order)]
+        return [older for older, effect in waits if effect is not None or not older.future.settled]
+
     def newest_conflict(self, task: Task) -> int:
         """The newest call that may yet change what this one, not registered yet, touches; -1 if none."""
         index = self._index if task.parent is None else task.parent.own_index
@@ -149,7 +163,7 @@ class Order:
 
     def would_deadlock(self, task: Task, pending: Iterable[Future]) -> CallError | None:
         """Why the work of a call must not wait for these: one of them waits for it."""
-        return would_deadlock(self._graph, task, [future for future in pending if self._is_live(future)])
+        return would_deadlock(self._graph, task, [future for future in pending if self.live(future)])
 
     def _release(self, released: list[int]) -> list[Task]:
         ready: list[Task] = []
@@ -174,11 +188,6 @@ class Order:
     def _foreign(self, task: Task) -> CallError | None:
         """Why the call cannot be ordered: an input without a value is not one of this order's calls."""
         for future in task.inputs:
-            if future.outcome is None and not self._is_live(future):
+            if future.outcome is None and self.live(future) is None:
                 return UnknownHandle(f"{future!r}, an argument of {task.name}, belongs to another session")
         return None
-
-    def _is_live(self, future: Future) -> bool:
-        """Whether it is of one of this order's calls: another session counts its calls from 0, too."""
-        known = self._tasks.get(future.leader.order)
-        return known is not None and known.future is future.leader

@@ -18,6 +18,7 @@ from typing import Any
 
 from asyncfc.depgraph.claims import Group
 from asyncfc.errors import DeclarationError, ToolAbandoned, ToolTimeout
+from asyncfc.execution.estimates import Estimates, Forecast, forecast
 from asyncfc.execution.limits import Keys, Limits, Ticket
 from asyncfc.execution.order import Order
 from asyncfc.execution.rates import Rates
@@ -48,6 +49,7 @@ class Scheduler:
         self._rates = Rates(rates or {})
         self._rate_keys = Keys(rates or {})
         self._order = Order()
+        self._estimates: Estimates | None = None
         self._freed: list[Ticket] = []
         self._served: list[Ticket] = []
         self._context = copy_context()  # for what work reports: it concerns no call in particular
@@ -89,6 +91,10 @@ class Scheduler:
         """The message of these calls is complete: its writes may run."""
         self._launch([task for task in tasks if self._order.commit(task)])
 
+    def ask_for(self, task: Task) -> None:
+        """The program asks for a call of a complete message that waits for that: it may run."""
+        self._launch([task] if self._order.ask_for(task) else [])
+
     def withdraw(self, task: Task, reason: str) -> None:
         """Settle a call as cancelled, whatever it is doing; its work is asked to stop."""
         if task.future.settled:
@@ -124,6 +130,15 @@ class Scheduler:
     def newest_conflict(self, task: Task) -> int:
         """The newest call that may yet change what this one, not registered yet, touches; -1 if none."""
         return self._order.newest_conflict(task)
+
+    def forecast(self, futures: Iterable[Future]) -> Forecast:
+        """When the last of these unsettled calls is expected to settle, as far as `learn` has let it know."""
+        estimates = self._estimates or Estimates()
+        return forecast(self._order, estimates, futures, asyncio.get_running_loop().time())
+
+    def learn(self) -> None:
+        """Learn from now on how long calls take; nothing is measured before somebody wants to know."""
+        self._estimates = self._estimates or Estimates()
 
     def abandoned(self) -> Collection[Task]:
         """Tasks whose work was given up and still goes on."""
@@ -200,6 +215,8 @@ class Scheduler:
             if len(self._order.quarantine) and (refusal := self._order.quarantine.refusal(task)):
                 raise refusal
             arguments = task.final_arguments()
+            if self._estimates is not None:
+                task.started = asyncio.get_running_loop().time()
             task.running = running = self._run(task, arguments)
         except DeclarationError:  # the program is set up wrongly; that is of no call
             raise
@@ -253,12 +270,15 @@ class Scheduler:
             self._ask_to_stop(task)
 
     def _keep(self, task: Task, result: Result) -> Outcome:
-        """Keep the tool's own object for an answer within grace: a copy if a later call may change it.
+        """Learn from how it ended; keep the tool's own object for an answer within grace.
 
-        Such a call is live already; or it may come while the message streams, or from another session.
+        It is kept as a copy if a later call may change it: one that is live already, that may come while
+        the message streams, or from another session.
         """
         if isinstance(result.outcome, Cancelled) and task.stop_reason is not None:
             return Cancelled(task.stop_reason)
+        if self._estimates is not None and not isinstance(result.outcome, Cancelled):
+            self._learn_from(task, self._estimates)
         if task.keep_own:
             assert task.claim is not None
             claims = task.claim.reads or task.claim.writes
@@ -266,6 +286,10 @@ class Scheduler:
             changed = claims and (others or self._order.is_ordering(task))
             task.own = _copied(result) if changed else result.own
         return result.outcome
+
+    def _learn_from(self, task: Task, estimates: Estimates) -> None:
+        if task.started is not None and task.stop_reason is None:
+            estimates.learn(task.tool.name, asyncio.get_running_loop().time() - task.started)
 
     # --- stopping -------------------------------------------------------------------------------------
 

@@ -55,12 +55,14 @@ class Task:
       a value. `doomed` once any of them has no value.
     - `gates`: the orders of those inputs whose success it needs, but not their value (irreversible).
     - `claim`: as registered, then as narrowed; `late`: the inputs that its labels still wait for;
-      `escape`: why its final labels are not allowed. `committed`: its message is complete.
+      `escape`: why its final labels are not allowed. `committed`: its message is complete. `waits`: it runs
+      only when the program asks for it.
     - `ticket`: the slots that it needs, once nothing orders it any more; `paused` while it has given them
       back to wait for a child.
     - `gate`: waits for its turn under rate limits, then starts it.
-    - `running`: its work, once started; `working`: what its context knows of it; `timer`: until its
-      timeout; `patience`: from when it was asked to stop until it counts as abandoned.
+    - `running`: its work, once started; `started`: when, by the loop's clock, if somebody learns from that;
+      `working`: what its context knows of it; `timer`: until its timeout; `patience`: from when it was asked
+      to stop until it counts as abandoned.
     - `parent`: the task that submitted it from inside its work; `children`: how many of its own are live,
       ordered among themselves by its `index`; `stopped`: its own work has ended, its children's may not
       have.
@@ -71,8 +73,8 @@ class Task:
     __slots__ = (
         "arguments", "certain", "children", "claim", "committed", "context", "doomed", "escape", "future",
         "gate", "gates", "grouped", "inputs", "keep_own", "late", "own", "own_index", "parent", "patience",
-        "paused", "running", "sites", "stop_reason", "stopped", "tenant", "ticket", "timer", "tool",
-        "working",
+        "paused", "running", "sites", "started", "stop_reason", "stopped", "tenant", "ticket", "timer",
+        "tool", "waits", "working",
     )  # fmt: skip
 
     def __init__(
@@ -102,6 +104,7 @@ class Task:
         self.paused: asyncio.Future[None] | None = None
         self.gate: asyncio.Task[None] | None = None
         self.running: Running | None = None
+        self.started: float | None = None
         self.working: Working | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.patience: asyncio.TimerHandle | None = None
@@ -112,6 +115,7 @@ class Task:
         self.stop_reason: str | None = None
         self.committed = False
         self.grouped = False
+        self.waits = False
         self.keep_own = False
         self.own: Any = None
         self.context: Context = copy_context()

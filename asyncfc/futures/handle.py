@@ -140,6 +140,15 @@ class HandleGrammar:
 
         return self.mention.sub(longer, text)
 
+    def may_mention(self, text: str, tag: str) -> bool:
+        """Whether a handle with this tag stands in the text, escaped or not, or may begin at its end."""
+        if any(match[3] == tag for match in self.mention.finditer(text)):
+            return True
+        plain, braced = f"{self.sigil}{tag}{self.separator}", f"{self.sigil}{{{tag}{self.separator}"
+        return any(
+            text.endswith(start[:length]) for start in (plain, braced) for length in range(1, len(start) + 1)
+        )
+
     def unescape(self, text: str) -> str:
         """Undo `escape`: of two or more sigils before a handle, one is dropped."""
         if self.sigil not in text:

@@ -25,10 +25,10 @@ def admits_only_strings(schema: Mapping[str, Any], location: Path) -> bool:
     Returns:
         False where the schema does not say, or says it in a way that is not understood here.
     """
-    return _Reader(schema).kinds(schema, location) - {"null"} == {"string"}
+    return KindReader(schema).kinds(schema, location) - {"null"} == {"string"}
 
 
-class _Reader:
+class KindReader:
     """Reads one schema. What it returns may be too wide, never too narrow."""
 
     def __init__(self, root: Mapping[str, Any]) -> None:

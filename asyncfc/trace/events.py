@@ -20,6 +20,7 @@ Kind: TypeAlias = Literal[
     "settled",  # its outcome is known
     "ended late",  # its work ended after it had settled; the outcome that nobody gets
     "released",  # its claims are given up
+    "held",  # its message's answers were held, or not (grace="auto"): decision, budget, expected, held_s
     "answered",  # the caller has an answer: a value or a handle
     "delivered",  # its outcome was put into a request to the model
     "seen",  # that request succeeded

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import json
+import string
 from functools import partial
 from typing import Any
 
@@ -22,8 +25,9 @@ from asyncfc.errors import (
     UnknownTool,
     UnresolvedPath,
     UpstreamFailed,
+    ValueDropped,
 )
-from asyncfc.futures.handle import DEFAULT_GRAMMAR
+from asyncfc.futures.handle import DEFAULT_GRAMMAR, HandleGrammar
 from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value, Withheld
 from asyncfc.futures.store import MemoryStore
 from asyncfc.tools import Tool
@@ -211,3 +215,66 @@ def test_the_placeholder_tells_neither_a_result_nor_of_a_later_message() -> None
     text = Wording().placeholder.format(handle=OURS)
     assert text.count(OURS) == 2
     assert not any(word in text.lower() for word in ("later", "message", "will", "notif", "deliver"))
+
+
+def holes(template: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Wording), ids=lambda field: field.name)
+def test_texts_are_ascii_and_have_names_in_their_holes(field: dataclasses.Field[str]) -> None:
+    template = getattr(Wording(), field.name)
+    assert template.isascii()
+    assert all(name.isidentifier() for name in holes(template))
+
+
+INSIDE = {"preview", "delivery", "block", "note"}
+"""These hold other texts, each on lines of its own."""
+
+
+@pytest.mark.parametrize("field", [f for f in dataclasses.fields(Wording) if f.name not in INSIDE])
+def test_a_short_text_survives_in_json_as_it_is(field: dataclasses.Field[str]) -> None:
+    template = getattr(Wording(), field.name)
+    text = template.format(**dict.fromkeys(holes(template), "x"))
+    assert json.dumps(text) == f'"{text}"'
+
+
+@pytest.mark.parametrize("grammar", [DEFAULT_GRAMMAR, HandleGrammar("@ref-", "-")])
+def test_the_system_note_shows_the_form_of_handles_but_none_that_could_be_copied(
+    grammar: HandleGrammar,
+) -> None:
+    note = Wording().system(grammar)
+    shown = {match[0] for match in grammar.mention.finditer(note)}
+    assert shown == {grammar.mint("this", 1), grammar.mint("this", 2)}
+    form = f"{grammar.sigil}<tag>{grammar.separator}<n>"
+    assert form in note
+    assert f"({form}.items[0].id)" in note
+    assert f"({grammar.sigil}{{<tag>{grammar.separator}<n>.title}})" in note
+
+
+def test_the_system_note_speaks_only_of_what_the_model_has() -> None:
+    wording = Wording()
+    whole = wording.system(DEFAULT_GRAMMAR)
+    assert wording.await_note in whole
+    short = wording.system(DEFAULT_GRAMMAR, pipelining=False, awaits=False)
+    assert whole.startswith(short)
+    assert "await_future" not in short
+    assert "$this" not in short
+    assert len(whole) < 800
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason"),
+    [
+        (None, "it is still running"),
+        (Failure(ValueDropped("$k7qz_1")), "it is no longer kept"),
+        (Failure(LookupError("$k7qz_1")), "it failed (LookupError)"),
+        (Cancelled("$k7qz_1"), "it was cancelled"),
+        (Withheld("$k7qz_1"), "the call was not made"),
+        (value(OURS), "it has no such part"),
+    ],
+)
+def test_people_are_told_why_there_is_no_result_and_see_no_handle(
+    outcome: Outcome | None, reason: str
+) -> None:
+    assert Wording().missing("look", outcome) == f"[the result of look is not available: {reason}]"

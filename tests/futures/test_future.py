@@ -11,7 +11,7 @@ import pytest
 
 from asyncfc.errors import CallCancelled, InternalError, NotSettled
 from asyncfc.futures.future import Future, wait_settled
-from asyncfc.futures.outcome import Cancelled, Failure, Value
+from asyncfc.futures.outcome import Cancelled, Failure, Value, Withheld
 from asyncfc.futures.store import MemoryStore
 from asyncfc.testing.loop import run_virtual
 
@@ -125,3 +125,49 @@ def test_waiting_for_several_ends_with_all_any_or_the_time(
         assert loop.time() == 3
 
     run_virtual(main)
+
+
+# --- the outcome ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        value("plain"),
+        value(["x" * 100] * 200),
+        value(object),
+        Failure(KeyError()),
+        Cancelled("why"),
+        Withheld("why"),
+    ],
+    ids=lambda outcome: type(outcome).__name__,
+)
+def test_an_outcome_is_the_very_object_that_it_was_settled_with(outcome: Any) -> None:
+    future = pending()
+    assert future.outcome is None
+    future.settle(outcome)
+    assert future.outcome is outcome
+
+
+def test_a_small_container_comes_back_as_an_equal_value_that_is_nobody_elses() -> None:
+    future = pending()
+    future.settle(value({"items": [1]}))
+    assert future.settled
+    assert future.outcome == value({"items": [1]})
+    future.outcome.get()["items"].append(2)
+    assert future.result() == {"items": [1]}
+
+
+@pytest.mark.parametrize("result", ["", None, [], {}, 0, False])
+def test_what_is_empty_is_an_outcome(result: Any) -> None:
+    future = pending()
+    future.settle(value(result))
+    assert future.settled
+    assert future.result() == result
+
+
+def test_an_outcome_may_be_replaced_by_another_that_stands_for_it() -> None:
+    future = pending()
+    future.settle(value([1]))
+    future.outcome = stand_in = value("dropped")
+    assert future.outcome is stand_in

@@ -316,3 +316,47 @@ def test_every_preview_starts_as_the_text_does(value: Any, limit: int) -> None:
     preview = stored.preview(limit)
     assert len(preview) <= limit or preview == stored.text()
     assert stored.text().startswith(preview.removesuffix("…")) or preview == stored.text()
+
+
+# --- how values are held ------------------------------------------------------------------------------
+
+
+SMALL, LARGE, TEXT = {"a": [1, "ü"]}, ["x" * 100] * 200, "plain"
+
+
+@pytest.mark.parametrize("value", [LARGE, TEXT, 1, None, True, object()])
+def test_what_is_no_small_container_is_held_as_it_is(value: Any) -> None:
+    stored = store.put(value)
+    assert stored.held() is stored
+
+
+def test_a_small_container_is_held_as_text_that_gives_an_equal_value() -> None:
+    stored = store.put(SMALL)
+    held = stored.held()
+    assert held == '{"a":[1,"ü"]}'
+    again = JsonValue.of_text(held)
+    assert again == stored
+    assert again.get() == SMALL
+    assert again.text() == held
+    assert again.held() == held
+
+
+@pytest.mark.parametrize("value", [SMALL, LARGE, TEXT, 1, None], ids=lambda value: type(value).__name__)
+def test_values_of_equal_results_are_equal_and_hash_alike(value: Any) -> None:
+    one, other = JsonValue(value), JsonValue(value)
+    assert one == other
+    assert hash(one) == hash(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(1, 1.0), (1, True), (0, False), ("1", 1), ([1], [True]), ([1], "[1]"), ({}, []), (LARGE, LARGE[1:])],
+)
+def test_values_that_differ_as_json_are_not_equal(one: Any, other: Any) -> None:
+    assert JsonValue(one) != JsonValue(other)
+
+
+def test_a_value_equals_no_other_object() -> None:
+    assert JsonValue(1) != 1
+    assert JsonValue("a") != "a"
+    assert JsonValue(1) != Artifact(1)

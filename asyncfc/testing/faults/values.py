@@ -103,9 +103,9 @@ def inserted_text_scanned_again() -> Iterator[None]:
     lookups: dict[int, Any] = {}
 
     def noting(original: Any) -> Any:
-        def register(self: Message, call: Any, future: Future) -> None:
+        def register(self: Message, call: Any, future: Future, *, waits: bool) -> None:
             lookups[future.order] = self._lookup
-            original(self, call, future)
+            original(self, call, future, waits=waits)
 
         return register
 

@@ -1,0 +1,1 @@
+"""Adapters: how asyncfc attaches to each framework and SDK."""

@@ -1,0 +1,1 @@
+"""How each provider writes requests and replies, as JSON. Pure translation: no policy, no SDK."""

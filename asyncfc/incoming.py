@@ -1,0 +1,268 @@
+"""Incoming: one message of the model on its way in, `await_future` and `cancel_future` among its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from asyncfc.conversation.control import (
+    AWAIT_FUTURE,
+    CANCEL_FUTURE,
+    AwaitRequest,
+    CancelRequest,
+    read_await,
+    read_cancel,
+)
+from asyncfc.conversation.formats.base import ReplyCall
+from asyncfc.core import Answer
+from asyncfc.errors import CallError
+from asyncfc.futures.call import Call, parse_arguments
+from asyncfc.futures.future import Future, wait_settled
+from asyncfc.futures.handle import THIS
+from asyncfc.futures.table import unknown_handle
+from asyncfc.message import Message
+from asyncfc.session import Session
+
+Kind: TypeAlias = Literal["call", "inline", "control", "foreign"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallReply:
+    """What one client tool call of a message is answered with."""
+
+    call: Call
+    kind: Kind
+    """`inline`: with its outcome only, never with a handle. `foreign`: by others; the session has no such
+    tool."""
+    text: str
+    answer: Answer | None
+    """None for a control call, a foreign one, and all calls of a message that was cut off."""
+    native: bool = False
+    """The provider lets the answer come in a later request."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    call: Call
+    kind: Kind
+    native: bool = False
+    future: Future | None = None
+    request: AwaitRequest | CancelRequest | str | None = None
+    """Of a control call; a string says why it cannot be understood."""
+
+
+class Incoming:
+    """One message of the model: calls are sealed in order, then it is complete, or cut off.
+
+    Args:
+        session: that the calls belong to.
+        message: of the session, open.
+        inline: the names of the tools that are answered with their outcome only.
+    """
+
+    def __init__(self, session: Session, message: Message, inline: frozenset[str] = frozenset()) -> None:
+        self._session = session
+        self._message = message
+        self._wording = session.wording
+        self._grammar = session.grammar
+        self._inline = inline
+        self._asked: list[_Asked] = []
+        self._waits: dict[int, list[Future]] = {}
+        self.cut_off: str | None = None
+        """Why the message is not complete, once that is known."""
+        self.taken: set[int] = set()
+        """The places of the calls that the loop has made."""
+
+    @property
+    def calls(self) -> list[Call]:
+        """The calls sealed so far, in order."""
+        return [asked.call for asked in self._asked]
+
+    def seal(self, sealed: ReplyCall, *, known: bool = False) -> None:
+        """The next client tool call is complete.
+
+        Args:
+            sealed: the call.
+            known: it is asyncfc's to answer even if there is no such tool.
+        """
+        call = sealed.call
+        if call.tool in (AWAIT_FUTURE, CANCEL_FUTURE) and call.tool not in self._session.tools:
+            self._message.skip()
+            self._asked.append(_Asked(call, "control", request=self._request(call)))
+        elif sealed.kind == "foreign" or not (known or call.tool in self._session.tools):
+            self._message.skip()
+            self._asked.append(_Asked(call, "foreign"))
+        else:
+            inline = sealed.kind == "program" or call.tool in self._inline
+            future = self._message.seal(call, waits=call.tool in self._inline, inline=inline)
+            self._asked.append(_Asked(call, "inline" if inline else "call", sealed.native, future))
+
+    def complete(self) -> None:
+        """The message is complete: its writes may run, and what each await waits for is settled upon."""
+        earlier = self._session.owed
+        self._message.commit()
+        for place, asked in enumerate(self._asked):
+            if isinstance(asked.request, AwaitRequest):
+                self._waits[place] = self._wanted(asked.request, place, earlier)
+
+    def cut(self, reason: str, calls: Sequence[ReplyCall] = ()) -> None:
+        """The message ended before it was complete; none of its calls is made (DESIGN O3).
+
+        Args:
+            reason: why.
+            calls: all of it, those that were never sealed included: each of them is answered.
+        """
+        self.cut_off = reason
+        self._message.withdraw(f"its message was cut off: {reason}")
+        self._asked += [_Asked(begun.call, "call") for begun in calls[len(self._asked) :]]
+
+    def broken(self) -> Message:
+        """Its stream broke: the open message, to be sent again."""
+        return self._message
+
+    # --- what the loop does with it ---------------------------------------------------------------------
+
+    @property
+    def ignored(self) -> list[Call]:
+        """The calls that run, or have run, although the loop has not made them."""
+        places = [] if self.cut_off is not None else range(len(self._asked))
+        untaken = (self._asked[place] for place in places if place not in self.taken)
+        return [asked.call for asked in untaken if asked.kind == "call" and asked.future is not None]
+
+    def open_places(self, tool: str) -> list[int]:
+        """The places of the calls of a tool that the loop has not made yet."""
+        return [n for n, call in enumerate(self.calls) if call.tool == tool and n not in self.taken]
+
+    def arguments(self, place: int) -> Any:
+        """The arguments of a call as a loop reads them; None if they cannot be read."""
+        try:
+            return parse_arguments(self._asked[place].call)
+        except CallError:
+            return None
+
+    def is_inline(self, place: int) -> bool:
+        """Whether a call is answered with its outcome only."""
+        return self._asked[place].kind == "inline" and self.cut_off is None
+
+    async def outcome(self, place: int) -> CallReply:
+        """The loop makes an inline call: let it run, and wait for its outcome."""
+        asked = self._asked[place]
+        assert asked.future is not None
+        answer = await self._message.outcome(asked.future)
+        return CallReply(asked.call, asked.kind, answer.text, answer)
+
+    def give_up(self, place: int) -> None:
+        """The loop does not make an inline call, or makes one of its own instead."""
+        future = self._asked[place].future
+        if future is not None:
+            self._message.give_up(future, self._wording.never_made)
+
+    def leave(self, *, answered: bool) -> None:
+        """The loop goes on: what it has not asked for by now it never will.
+
+        Args:
+            answered: it has asked for the answers. If not, what the calls bring is delivered later.
+        """
+        if self.cut_off is not None:
+            return
+        if not answered:
+            self._message.owe_all()
+        for asked in self._asked:
+            if asked.kind == "inline" and asked.future is not None and not asked.future.shown:
+                self._message.give_up(asked.future, self._wording.never_made)
+
+    async def answers(self, *, direct: bool = False) -> list[CallReply]:
+        """What each call is answered with, in order, once its awaits and the grace are over.
+
+        An inline call has no text here; its outcome is waited for with its future.
+
+        Args:
+            direct: with outcomes only; wait for all calls.
+        """
+        if self.cut_off is not None:
+            return [CallReply(asked.call, asked.kind, self._wording.cut_off, None) for asked in self._asked]
+        for place, futures in self._waits.items():
+            await self._wait(place, futures)
+        if direct:
+            await wait_settled([a.future for a in self._asked if a.kind == "call" and a.future is not None])
+        given = iter(await self._message.answers(hold=not self._waits))
+        answers = [None if asked.future is None else next(given) for asked in self._asked]
+        return [
+            CallReply(asked.call, asked.kind, await self._text(place, answer), answer, asked.native)
+            for place, (asked, answer) in enumerate(zip(self._asked, answers, strict=True))
+        ]
+
+    async def _wait(self, place: int, futures: Sequence[Future]) -> None:
+        request = self._asked[place].request
+        assert isinstance(request, AwaitRequest)
+        await self._session.wait_for(futures, any_one=request.mode == "any", timeout=request.timeout)
+
+    async def _text(self, place: int, answer: Answer | None) -> str:
+        asked = self._asked[place]
+        if answer is not None:
+            return answer.text
+        match asked.request:
+            case AwaitRequest():
+                return await self._awaited(place, asked.request)
+            case CancelRequest():
+                return self._cancelled(asked.request, place)
+            case str():
+                return asked.request
+            case None:
+                return ""
+
+    async def _awaited(self, place: int, request: AwaitRequest) -> str:
+        """The outcomes that no other answer of this message shows, and what is still open."""
+        here = {asked.future for asked in self._asked if asked.kind == "call"}
+        rest = [future for future in self._waits[place] if future not in here or not future.settled]
+        awaited = await self._session.await_future(rest, timeout=0)
+        parts = [delivery.text for delivery in awaited.settled] + [note.text for note in awaited.notes]
+        if awaited.pending:
+            names = ", ".join(f"{future.handle} ({future.tool})" for future in awaited.pending)
+            parts.append(self._wording.still_running.format(handles=names))
+        parts += [self._unknown(text) for text in request.handles or () if self._named(text, place) is None]
+        if not parts:
+            beside = self._waits[place]
+            parts.append(self._wording.awaited_beside if beside else self._wording.nothing_to_await)
+        return "\n\n".join(parts)
+
+    def _cancelled(self, request: CancelRequest, place: int) -> str:
+        wording = self._wording
+        future = self._named(request.handle, place)
+        if future is None:
+            return self._unknown(request.handle)
+        if future.settled:
+            text = wording.cancel_over
+        else:
+            text = wording.cancel_accepted if self._session.cancel(future) else wording.cancel_refused
+        return text.format(handle=future.handle, tool=future.tool)
+
+    def _wanted(self, request: AwaitRequest, place: int, earlier: Sequence[Future]) -> list[Future]:
+        """What an await waits for; "all" are the calls emitted before it (DESIGN E5)."""
+        if request.handles is None:
+            here = [asked.future for asked in self._asked[:place] if asked.future is not None]
+            return [*earlier, *here]
+        named = [self._named(text, place) for text in request.handles]
+        return list(dict.fromkeys(future for future in named if future is not None))
+
+    def _named(self, text: str, place: int) -> Future | None:
+        """The future that a handle in a control call names; `$this_k` names a call before it."""
+        parsed = self._grammar.parse(text)
+        if parsed is None:
+            return None
+        tag, number = parsed
+        if tag != THIS:
+            return next(iter(self._session.handles.mentioned(text)), None)
+        return self._asked[number - 1].future if 1 <= number <= place else None
+
+    def _unknown(self, text: str) -> str:
+        error = unknown_handle(text, self._grammar)
+        return self._wording.failure.format(kind=type(error).__name__, message=error)
+
+    def _request(self, call: Call) -> AwaitRequest | CancelRequest | str:
+        read = read_await if call.tool == AWAIT_FUTURE else read_cancel
+        try:
+            return read(call, self._grammar)
+        except CallError as error:
+            return self._wording.failure.format(kind=type(error).__name__, message=error)
