@@ -9,10 +9,12 @@ from __future__ import annotations
 TYPE_CHECKING = False  # as type checkers read it; `typing` would cost more than all the rest here
 
 if TYPE_CHECKING:
+    from asyncfc.agent import Done, run
     from asyncfc.blocking import BlockingSession
     from asyncfc.conversation.delivery import Delivery, Note
     from asyncfc.conversation.wording import Wording
     from asyncfc.core import Answer, Awaited, Finished
+    from asyncfc.dialogue import Dialogue
     from asyncfc.errors import (
         AsyncFCError,
         BadArguments,
@@ -71,6 +73,8 @@ __all__ = [
     "Cancelled",
     "DeclarationError",
     "Delivery",
+    "Dialogue",
+    "Done",
     "DuplicateCall",
     "EffectEscape",
     "Event",
@@ -110,6 +114,7 @@ __all__ = [
     "WorkerLost",
     "WouldDeadlock",
     "__version__",
+    "run",
     "tool",
 ]
 
@@ -120,6 +125,8 @@ _MODULE_OF = {
     "Call": "futures.call",
     "Cancelled": "futures.outcome",
     "Delivery": "conversation.delivery",
+    "Dialogue": "dialogue",
+    "Done": "agent",
     "Event": "trace.events",
     "Executor": "execution.executors",
     "Failure": "futures.outcome",
@@ -138,6 +145,7 @@ _MODULE_OF = {
     "Value": "futures.outcome",
     "Withheld": "futures.outcome",
     "Wording": "conversation.wording",
+    "run": "agent",
     "tool": "tools",
 }
 """Where each public name lives; those that are not here live in `asyncfc.errors`."""

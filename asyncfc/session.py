@@ -45,7 +45,8 @@ from asyncfc.futures.retention import Retention
 from asyncfc.futures.table import FutureTable, unknown_handle
 from asyncfc.message import Message
 from asyncfc.runtime import Runtime
-from asyncfc.tools import Tool, toolbox
+from asyncfc.toolbox import toolbox
+from asyncfc.tools import Tool
 from asyncfc.trace.events import Event, Kind, Listener
 
 __all__ = ["Answer", "Awaited", "Call", "Delivery", "Finished", "Message", "Note", "Runtime", "Session"]

@@ -34,6 +34,21 @@ class Signature:
     """Whether it takes arguments of any other name, too."""
 
     @classmethod
+    def of_schema(cls, schema: Mapping[str, Any]) -> Signature:
+        """What the JSON schema of an arguments object admits, all by name."""
+        required = frozenset(schema.get("required") or ())
+        properties = schema.get("properties") or {}
+        defaults = {
+            name: part["default"]
+            for name, part in properties.items()
+            if name not in required and isinstance(part, Mapping) and "default" in part
+        }
+        # One for all, because Python takes only some names, and asyncfc nothing from it but that it is there.
+        parameter = inspect.Parameter("any", inspect.Parameter.KEYWORD_ONLY)
+        takes_any = schema.get("additionalProperties") is not False
+        return cls(dict.fromkeys(properties, parameter), {}, required, defaults, (), takes_any)
+
+    @classmethod
     def of(cls, function: Callable[..., Any], tool: str) -> Signature:
         """Read the signature.
 

@@ -8,11 +8,10 @@ models, or all of them with `validate=True`, are validated, right before the wor
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, partial
 from typing import Any, Literal, TypeAlias, overload
 
-from asyncfc.depgraph.assignment import Declarations, assign
 from asyncfc.depgraph.effects import UNDECLARED, EffectSpec, LabelsOf
 from asyncfc.errors import BadArguments, DeclarationError
 from asyncfc.futures.call import short_name
@@ -37,6 +36,9 @@ class Tool:
             that the call is a barrier: ordered against every other call.
         validate: check all arguments against the annotations with pydantic before the work starts.
         resolve: maps the path that an `fs:` label spells to the one that the tool will really touch.
+        schema: JSON schema of the parameters, `{"type": "object", ...}`, where the signature does not say
+            them: the function then takes whatever the schema admits, by name.
+        returns: JSON schema of the result; default: by the return annotation.
 
     Raises:
         DeclarationError: no usable name or signature, an annotation that cannot be checked although
@@ -52,6 +54,8 @@ class Tool:
         effects: Mapping[str, Any] | str | None = None,
         validate: bool = False,
         resolve: Callable[[str], str] | None = None,
+        schema: Mapping[str, Any] | None = None,
+        returns: Mapping[str, Any] | None = None,
     ) -> None:
         if isinstance(function, Tool):
             raise DeclarationError(f"{function!r} is a tool already; use its `with_name` or `with_effects`")
@@ -62,7 +66,9 @@ class Tool:
         self._resolve = resolve
         self._validate = validate
         self._effects = effects
-        signature = Signature.of(function, self.name)
+        self._given_schema = None if schema is None else dict(schema)
+        self._given_returns = None if returns is None else dict(returns)
+        signature = Signature.of(function, self.name) if schema is None else Signature.of_schema(schema)
         self.parameters: Mapping[str, inspect.Parameter] = signature.parameters
         self.annotations = signature.annotations
         self.required = signature.required
@@ -152,13 +158,17 @@ class Tool:
 
         A parameter whose annotation pydantic cannot describe admits anything.
         """
+        if self._given_schema is not None:
+            return self._given_schema
         from asyncfc.schema import parameters_schema  # pydantic: only where a schema is wanted
 
         return parameters_schema(self.parameters, self.annotations, takes_any=self.takes_any)
 
     @cached_property
     def returns(self) -> dict[str, Any] | None:
-        """JSON schema of what a call gives, from the return annotation; None if that says nothing."""
+        """JSON schema of what a call gives; None if nothing says it."""
+        if self._given_returns is not None:
+            return self._given_returns
         from asyncfc.schema import returns_schema  # as above
 
         annotation = return_annotation(self.function)
@@ -175,6 +185,8 @@ class Tool:
             effects=effects,
             validate=self._validate,
             resolve=self._resolve,
+            schema=self._given_schema,
+            returns=self._given_returns,
         )
 
     def _foretell(self, name: str, value: Any) -> Any:
@@ -290,28 +302,3 @@ def _is_builtin(schema: Mapping[str, Any]) -> bool:
     if schema["type"] == "list":
         return _is_builtin(schema.get("items_schema", {"type": "any"}))
     return schema["type"] in ("any", "str", "int", "float", "bool", "literal", "none")
-
-
-def toolbox(
-    tools: Iterable[Tool | Callable[..., Any]] | Mapping[str, Tool | Callable[..., Any]],
-    effects: Declarations,
-) -> dict[str, Tool]:
-    """Tools by name, with the declarations for those that one does not own; these replace their own.
-
-    Raises:
-        DeclarationError: two tools of one name, effects for no tool, or anything written wrongly.
-    """
-    named = tools.items() if isinstance(tools, Mapping) else ((None, tool) for tool in tools)
-    made: dict[str, Tool] = {}
-    for name, function in named:
-        tool = function if isinstance(function, Tool) else Tool(function, name=name)
-        tool = tool if name in (None, tool.name) else tool.with_name(name)
-        if tool.name in made:
-            raise DeclarationError(f"two tools are called {tool.name!r}; pass a mapping that renames one")
-        made[tool.name] = tool
-    for name, (declaration, place) in assign(effects, made).items():
-        try:
-            made[name] = made[name].with_effects(declaration)
-        except DeclarationError as error:
-            raise DeclarationError(f"{place}: {error}") from None
-    return made

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "asyncfc"
 
 # Each layer, and the layers that it may import (besides itself). A layer is a module or a package, named
 # without "asyncfc."; a module belongs to the layer with the longest matching name.
-TO_TOOLS = ("errors", "trace.events", "futures", "depgraph", "schema", "signature", "tools", "execution")
+TO_TOOLS = ("errors", "trace.events", "futures", "depgraph", "schema", "signature", "tools", "toolbox", "execution")
 TO_MODEL = ("errors", "trace.events", "futures")
 BELOW_TOP = (
     *TO_TOOLS,
@@ -36,10 +36,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "dialogue": (*BELOW_TOP, "incoming"),
     "exchange": (*BELOW_TOP, "incoming", "dialogue"),
     "streamed": ("conversation",),
-    "run": (*BELOW_TOP, "incoming", "dialogue", "exchange", "streamed"),
+    "agent": (*BELOW_TOP, "incoming", "dialogue", "exchange", "streamed"),
     "adapters": (*BELOW_TOP, "incoming", "dialogue", "exchange", "streamed"),
     "trace": BELOW_TOP,
-    "testing": (*BELOW_TOP, "incoming", "dialogue", "exchange", "streamed", "run", "testing"),
+    "testing": (*BELOW_TOP, "incoming", "dialogue", "exchange", "streamed", "agent", "testing"),
     "testing.models": (),  # the judge of what asyncfc sends shares no code with it
     "cli": (*BELOW_TOP, "trace", "testing", "adapters"),
     "gpu_engine": ("errors", "futures"),

@@ -14,7 +14,8 @@ from asyncfc.errors import DeclarationError
 from asyncfc.session import Call, Session
 from asyncfc.testing.loop import run_virtual
 from asyncfc.testing.puppets import Puppet, Stage, settle_loop
-from asyncfc.tools import Tool, tool, toolbox
+from asyncfc.toolbox import toolbox
+from asyncfc.tools import Tool, tool
 
 BANK = [("bank",)]
 

@@ -18,7 +18,8 @@ from asyncfc.errors import BadArguments, DeclarationError
 from asyncfc.session import Call, Session
 from asyncfc.testing.loop import run_virtual
 from asyncfc.testing.puppets import Puppet, settle_loop
-from asyncfc.tools import Tool, tool, toolbox
+from asyncfc.toolbox import toolbox
+from asyncfc.tools import Tool, tool
 
 if TYPE_CHECKING:
     Whole = int

@@ -130,7 +130,7 @@ class DependencyGraph:
         return older in self._graph and newer in self._graph and nx.has_path(self._graph, older, newer)
 
     def waits(self, order: int) -> list[Wait]:
-        """Why this call has not started, oldest reason first. Settled data inputs are not among them."""
+        """Why this call has not started, oldest reason first; data inputs settled meanwhile, too."""
         edges = self._graph.in_edges(order, data=True)
         return sorted(Wait(older, edge["data"], edge.get("effect")) for older, _, edge in edges)
 

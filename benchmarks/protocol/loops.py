@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from asyncfc import Tool
-from asyncfc.run import run
+from asyncfc.agent import run
 from asyncfc.runtime import Runtime
 from asyncfc.testing.models import Model
 from benchmarks.protocol.measured import Heard, Measured

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from asyncfc.run import run
+from asyncfc.agent import run
 from asyncfc.testing.loop import run_virtual
 from asyncfc.testing.models import Emit, model_of, play
 from benchmarks.bfcl.data import packaged_cases
