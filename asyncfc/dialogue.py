@@ -211,7 +211,7 @@ def _one_of(name: str, value: _T, allowed: tuple[_T, ...]) -> _T:
 
 
 def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of the dialogue, and those of its session, whose grace is automatic unless said otherwise."""
+    """The settings of the dialogue, and those of its session; grace is automatic if nothing is said."""
     names = set(inspect.signature(Dialogue).parameters) - {"session"}
     of_dialogue = {name: value for name, value in settings.items() if name in names}
     of_session = {name: value for name, value in settings.items() if name not in names}

@@ -11,31 +11,36 @@ from asyncfc.execution.task import Task
 from asyncfc.futures.future import Future, wait_settled
 
 
-async def hold_answers(core: Core, futures: Sequence[Future], tasks: Sequence[Task]) -> float:
+async def hold_answers(
+    core: Core, futures: Sequence[Future], tasks: Sequence[Task], *, soon: bool = False, spent: float = 0.0
+) -> float:
     """Wait as the session's grace says; return for how long, in seconds.
 
     Args:
         core: of the session.
         futures: of the message, one per call.
         tasks: of those of its calls that entered the order.
+        soon: the program is about to ask for those calls that wait for that; else nobody knows when.
+        spent: seconds for which answers of this message were held before.
     """
     if core.grace == "auto":
-        return await _hold_while_short(core, futures, tasks) if futures else 0.0
-    return await _hold_at_most(core.grace, tasks)
+        waiting = set() if soon else {task.future for task in tasks if task.waits}
+        held_for = [future for future in futures if future not in waiting]
+        return await _hold_while_short(core, held_for, spent, soon=soon) if futures else 0.0
+    return await _hold_at_most(core.grace - spent, tasks)
 
 
-async def _hold_while_short(core: Core, futures: Sequence[Future], tasks: Sequence[Task]) -> float:
+async def _hold_while_short(core: Core, futures: Sequence[Future], spent: float, *, soon: bool) -> float:
     """Wait while all calls are expected to settle within what the next message of the model is worth.
 
     What has settled changes the forecast, and so does a call that takes longer than expected.
     """
     clock = asyncio.get_running_loop().time
     start = clock()
-    whole = budget(core.cost.typical)
-    waiting = {task.future for task in tasks if task.waits}  # for the program: nobody knows how long
+    whole = budget(core.cost.typical) - spent
     first = None
-    while pending := [future for future in futures if not future.settled and future not in waiting]:
-        forecast = core.scheduler.forecast(pending)
+    while pending := [future for future in futures if not future.settled]:
+        forecast = core.scheduler.forecast(pending, soon=soon)
         first = first or forecast
         left = start + whole - clock()
         pause = hold_for(left, forecast.remaining, forecast.next_end, forecast.put_off)
@@ -43,9 +48,9 @@ async def _hold_while_short(core: Core, futures: Sequence[Future], tasks: Sequen
             break
         await wait_settled(pending, any_one=True, timeout=pause)
     held = clock() - start
-    if core.emit is not None:
-        spent = held >= whole - TOLERANCE
-        decision = "settled" if not pending else "budget spent" if spent else "too long"
+    if core.emit is not None and futures:
+        over = held >= whole - TOLERANCE
+        decision = "settled" if not pending else "budget spent" if over else "too long"
         expected = first.remaining if first is not None else 0.0
         core.emit("held", futures[0].order, decision=decision, budget=whole, expected=expected, held_s=held)
     return held

@@ -3,52 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
-from asyncfc.core import Answer, Core
+from asyncfc.answering import Answering
+from asyncfc.core import Core
 from asyncfc.depgraph.claims import Group
 from asyncfc.duplicates import Broken
-from asyncfc.errors import CallError, TranscriptError, UnknownTool
+from asyncfc.errors import CallError, UnknownTool
 from asyncfc.execution.task import Task
 from asyncfc.futures.call import Call, parse_arguments, short_name
-from asyncfc.futures.future import Future, wait_settled
+from asyncfc.futures.future import Future
 from asyncfc.futures.handle import THIS
-from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value, Withheld
+from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Withheld
 from asyncfc.futures.reference import futures_of, scan
 from asyncfc.futures.table import unknown_handle
-from asyncfc.holding import hold_answers
 
 
-class Message:
+class Message(Answering):
     """One message of the model: the unit of submission (DESIGN O1, O3).
 
     From a stream, calls are sealed one by one as they are complete; they are *provisional*: they have
     their place in the order, but only declared reads run. `commit` makes them final; `withdraw` takes
     them back if the message never completes.
 
-    - `_calls`, `_futures`: one per call, in order; `_named`: what `$this_k` names; `_tasks`: of those calls
-      that entered the order; `_inline`: the futures of those that are answered with their outcome only.
-    - `_group`: its undeclared calls, if they may run concurrently.
+    - `_named`: what `$this_k` names; `_group`: its undeclared calls, if they may run concurrently.
     - `_before`: the broken message that this one repeats; what it does not adopt of it, it withdraws.
-    - `_inside`: a tool makes these calls, from inside its work, or the program; the model is not told.
-    - `_blind`: the outcomes that the model had not seen when it emitted this message; `_withheld`: the
-      orders of the calls that were withheld because of these.
     """
 
     def __init__(self, core: Core, before: Broken | None = None, *, inside: bool = False) -> None:
-        self._core = core
+        super().__init__(core, inside=inside or core.scheduler.caller() is not None)
         self._before = before
-        self._calls: list[Call] = []
-        self._futures: list[Future] = []
         self._named: list[Future | None] = []
-        self._tasks: list[Task] = []
-        self._inline: set[Future] = set()
         self._group = Group() if core.same_message == "concurrent" else None
-        self._inside = inside or core.scheduler.caller() is not None
-        gated = core.gated and not self._inside  # what a tool knows is the tool's business
-        self._blind: list[Future] = core.outbox.unseen() if gated else []
-        self._withheld: set[int] = set()
-        self._state: Literal["open", "committed", "answered", "withdrawn", "retried"] = "open"
+        if core.gated and not self._inside:  # what a tool knows is the tool's business
+            self._blind = core.outbox.unseen()
 
     def seal(self, call: Call, *, waits: bool = False, inline: bool = False) -> Future:
         """Register the next call of this message. A call that cannot be made settles at once, as failed.
@@ -142,91 +130,6 @@ class Message:
         self._core.open.append(new)
         return new
 
-    async def answers(self, hold: bool = True) -> list[Answer]:
-        """One answer per call, in order, after holding them for at most the session's grace.
-
-        With `hold=False` they are not held. Where a call was withheld because outcomes had not been seen,
-        the answers wait for these, and the answer of that call carries them (DESIGN E4).
-
-        Raises:
-            TranscriptError: the message is not committed, or has been answered.
-        """
-        self._require("committed", "answer")
-        self._state = "answered"
-        try:
-            held = await self._hold() if hold and self._core.grace != 0 else 0.0
-            if self._withheld:
-                await wait_settled(self._blind)
-        except BaseException:  # the caller was cancelled: it may ask again; else the outcomes are delivered
-            self._state = "committed"
-            for call, future in zip(self._calls, self._futures, strict=True):
-                self._owe(call, future)
-            raise
-        own = {task.order: task.own for task in self._tasks if task.keep_own}
-        self._tasks = [task for task in self._tasks if task.waits or task.future in self._inline]
-        return [
-            self._answer(call, future, own.get(future.leader.order), held)
-            for call, future in zip(self._calls, self._futures, strict=True)
-        ]
-
-    def ask_for(self, future: Future) -> None:
-        """Let a call of this message run that waits for that; once is enough.
-
-        Raises:
-            TranscriptError: the message is not complete.
-        """
-        if self._state not in {"committed", "answered"}:
-            raise TranscriptError(f"cannot ask for a call of a message that is {self._state}")
-        task = self._task_of(future)
-        if task is not None and task.waits and not future.settled:
-            task.waits = False
-            self._core.scheduler.ask_for(task)
-
-    async def outcome(self, future: Future) -> Answer:
-        """Let a call of this message run, wait until it has settled, and answer it."""
-        self.ask_for(future)
-        await future.wait()
-        task = self._task_of(future)
-        call = self._calls[self._futures.index(future)]
-        return self._answer(call, future, None if task is None else task.own, 0.0)
-
-    def give_up(self, future: Future, reason: str) -> None:
-        """The program will not ask for a call of this message; it tells the model so itself."""
-        task = self._task_of(future)
-        if task is not None and task.waits:
-            self._core.scheduler.withdraw(task, reason)
-            self._core.outbox.answer(future)
-
-    def owe_all(self) -> None:
-        """Nobody asks for the answers: what the calls bring is delivered later.
-
-        Raises:
-            TranscriptError: the message is not committed, or has been answered.
-        """
-        self._require("committed", "leave the answers of")
-        self._state = "answered"
-        for call, future in zip(self._calls, self._futures, strict=True):
-            if future not in self._inline:
-                self._owe(call, future)
-
-    async def again(self, calls: Sequence[Call]) -> list[Answer]:
-        """Answer the same calls once more: the framework runs its step again (DESIGN O4).
-
-        Raises:
-            TranscriptError: these are not the calls of this message.
-        """
-        if list(calls) != self._calls:
-            raise TranscriptError(
-                "a message that was submitted before comes again with other calls: "
-                f"{_first_difference(self._calls, list(calls))}"
-            )
-        if self._withheld:
-            await wait_settled(self._blind)
-        return [
-            self._answer(call, future, None, 0.0)
-            for call, future in zip(self._calls, self._futures, strict=True)
-        ]
-
     def _register(self, call: Call, future: Future, *, waits: bool) -> None:
         core = self._core
         tool = core.tools.get(call.tool)
@@ -298,46 +201,6 @@ class Message:
         assert self._core.emit is not None
         self._core.emit("settled", future.order, outcome=future.outcome)
 
-    def _answer(self, call: Call, future: Future, own: Any, held: float) -> Answer:
-        outbox = self._core.outbox
-        outcome = future.outcome
-        if outcome is None and future in self._inline:
-            text = ""
-        elif outcome is None:
-            text = self._owe(call, future)
-        elif future.order in self._withheld:
-            text = outbox.answer_withheld(future, self._blind)
-        else:
-            text = outbox.answer(future)
-        if self._core.emit is not None:
-            self._core.emit("answered", future.order, text=text, held_s=held)
-        future.shown = True
-        value = own if isinstance(outcome, Value) else None
-        error = outcome.error if isinstance(outcome, Failure) else None
-        return Answer(call.id, text, value, error, future, held)
-
-    def _owe(self, call: Call, future: Future) -> str:
-        future.shown = True
-        outbox = self._core.outbox
-        return outbox.point_to(future) if self._inside else outbox.owe(call, future)
-
-    async def _hold(self) -> float:
-        return 0.0 if self._inside else await hold_answers(self._core, self._futures, self._tasks)
-
-    def _task_of(self, future: Future) -> Task | None:
-        return next((task for task in self._tasks if task.future is future), None)
-
     def _leave(self, state: Literal["committed", "withdrawn", "retried"]) -> None:
         self._state = state
         self._core.open.remove(self)
-
-    def _require(self, state: str, action: str) -> None:
-        if self._state != state:
-            raise TranscriptError(f"cannot {action} a message that is {self._state}")
-
-
-def _first_difference(before: list[Call], now: list[Call]) -> str:
-    for one, other in zip(before, now, strict=False):
-        if one != other:
-            return f"{one} before, {other} now"
-    return f"{len(before)} calls before, {len(now)} now"

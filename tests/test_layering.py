@@ -15,11 +15,22 @@ PACKAGE = ROOT / "asyncfc"
 
 # Each layer, and the layers that it may import (besides itself). A layer is a module or a package, named
 # without "asyncfc."; a module belongs to the layer with the longest matching name.
-TO_TOOLS = ("errors", "trace.events", "futures", "depgraph", "schema", "signature", "tools", "toolbox", "execution")
+TO_TOOLS = (
+    "errors",
+    "trace.events",
+    "futures",
+    "depgraph",
+    "schema",
+    "signature",
+    "tools",
+    "toolbox",
+    "execution",
+)
 TO_MODEL = ("errors", "trace.events", "futures")
 BELOW_TOP = (
     *TO_TOOLS,
-    *("conversation", "duplicates", "core", "holding", "message", "runtime", "session", "blocking"),
+    *("conversation", "duplicates", "core", "holding", "answering", "message", "runtime", "session"),
+    "blocking",
 )
 JUDGED_BY = ("errors", "futures", "tools")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -29,15 +40,17 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "runtime": TO_TOOLS,
     "core": (*TO_TOOLS, "conversation", "duplicates"),
     "holding": (*TO_TOOLS, "conversation", "core"),
-    "message": (*TO_TOOLS, "conversation", "duplicates", "core", "holding"),
+    "answering": (*TO_TOOLS, "conversation", "core", "holding"),
+    "message": (*TO_TOOLS, "conversation", "duplicates", "core", "holding", "answering"),
     "session": (*TO_TOOLS, "conversation", "duplicates", "core", "message", "runtime"),
     "blocking": (*TO_TOOLS, "conversation", "core", "message", "session"),
-    "incoming": (*BELOW_TOP,),
+    "incoming": BELOW_TOP,
     "dialogue": (*BELOW_TOP, "incoming"),
     "exchange": (*BELOW_TOP, "incoming", "dialogue"),
     "streamed": ("conversation",),
+    "attached": (*BELOW_TOP, "incoming", "dialogue"),
     "agent": (*BELOW_TOP, "incoming", "dialogue", "exchange", "streamed"),
-    "adapters": (*BELOW_TOP, "incoming", "dialogue", "exchange", "streamed"),
+    "adapters": (*BELOW_TOP, "incoming", "dialogue", "exchange", "streamed", "attached"),
     "trace": BELOW_TOP,
     "testing": (*BELOW_TOP, "incoming", "dialogue", "exchange", "streamed", "agent", "testing"),
     "testing.models": (),  # the judge of what asyncfc sends shares no code with it

@@ -72,8 +72,13 @@ class Waits(Protocol):
         """The live calls that keep one that has not started from starting, or from releasing."""
 
 
-def forecast(order: Waits, estimates: Estimates, futures: Iterable[Future], now: float) -> Forecast:
-    """When the last of these unsettled calls is expected to settle."""
+def forecast(
+    order: Waits, estimates: Estimates, futures: Iterable[Future], now: float, *, soon: bool = False
+) -> Forecast:
+    """When the last of these unsettled calls is expected to settle.
+
+    With `soon`, calls that wait for the program to ask for them count as being asked for now.
+    """
     asked = [order.live(future) for future in futures]
     behind = _behind(order, asked)
     if behind is None:
@@ -82,7 +87,8 @@ def forecast(order: Waits, estimates: Estimates, futures: Iterable[Future], now:
     next_end = math.inf
     for task, before in sorted(behind, key=lambda pair: pair[0].order):  # all edges lead to newer calls
         if task.running is None:
-            last, is_put_off = max((ends[older.order] for older in before), default=(math.inf, False))
+            start = 0.0 if soon and task.waits else math.inf
+            last, is_put_off = max((ends[older.order] for older in before), default=(start, False))
             ends[task.order] = _end_of_waiting(task, last, estimates), is_put_off
         else:
             end = _end_of_running(task, estimates, now)

@@ -131,10 +131,13 @@ class Scheduler:
         """The newest call that may yet change what this one, not registered yet, touches; -1 if none."""
         return self._order.newest_conflict(task)
 
-    def forecast(self, futures: Iterable[Future]) -> Forecast:
-        """When the last of these unsettled calls is expected to settle, as far as `learn` has let it know."""
+    def forecast(self, futures: Iterable[Future], *, soon: bool = False) -> Forecast:
+        """When the last of these unsettled calls is expected to settle, as far as `learn` has let it know.
+
+        With `soon` the program is about to ask for those calls that wait for that.
+        """
         estimates = self._estimates or Estimates()
-        return forecast(self._order, estimates, futures, asyncio.get_running_loop().time())
+        return forecast(self._order, estimates, futures, asyncio.get_running_loop().time(), soon=soon)
 
     def learn(self) -> None:
         """Learn from now on how long calls take; nothing is measured before somebody wants to know."""
