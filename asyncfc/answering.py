@@ -105,6 +105,7 @@ class Answering:
         task = self._task_of(future)
         if task is not None and task.waits:
             self._core.scheduler.withdraw(task, reason)
+        if future.settled:
             self._core.outbox.answer(future)
 
     def owe_all(self) -> None:

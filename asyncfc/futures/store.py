@@ -24,6 +24,7 @@ from asyncfc.futures.plain import (
     size_of,
 )
 from asyncfc.futures.projection import NoJsonForm, project
+from asyncfc.futures.rendered import Rendered, RenderedValue
 
 MAX_PARSED_CHARS = 16_000_000
 """No longer text is parsed so that a path can index it."""
@@ -57,6 +58,8 @@ class MemoryStore:
         """
         if value is None:
             return _NOTHING
+        if type(value) is Rendered:
+            return RenderedValue(self.put(value.value), value.text)
         if type(value) in _ATOMS:
             return JsonValue(value)
         try:

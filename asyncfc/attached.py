@@ -1,0 +1,195 @@
+"""Attached: one conversation inside a framework that runs the loop itself.
+
+What the adapters of frameworks share. A framework has hooks around the model and around each tool call;
+an adapter translates between these and the methods here, and decides nothing:
+
+    with attached.sampling() as deliveries: ...              # around the request to the model
+    attached.received(calls, key=message_id)                 # the model's message, once it is complete
+    reply = await attached.answer(call_id, work)             # each call; `work` runs the framework's own tool
+    again = await attached.dialogue.must_go_on(text)         # a message without calls
+
+The framework's own way of running a tool, with all that wraps it (redaction, truncation, tracing), runs in
+the background, in its place in the order, with final arguments (DESIGN D6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+
+from asyncfc.conversation.delivery import Delivery, Note
+from asyncfc.conversation.formats.base import ReplyCall
+from asyncfc.dialogue import Dialogue
+from asyncfc.errors import InternalError, TranscriptError
+from asyncfc.futures.future import CALLER
+from asyncfc.incoming import CallReply, Incoming
+from asyncfc.tools import Tool
+
+Work: TypeAlias = Callable[[dict[str, Any]], Any]
+"""Runs the framework's own tool with final arguments; asynchronous if the tool was attached so. What it
+returns may be `Rendered`."""
+
+
+def attached_tool(
+    name: str,
+    description: str,
+    schema: Mapping[str, Any],
+    *,
+    effects: Mapping[str, Any] | str | None = None,
+    returns: Mapping[str, Any] | None = None,
+    asynchronous: bool = True,
+) -> Tool:
+    """A tool that a framework runs: each call does the work that the framework's hook brings.
+
+    Args:
+        name: as the model knows it.
+        description: as the model is told.
+        schema: of its arguments.
+        effects: as for `Tool`.
+        returns: JSON schema of the result, where known.
+        asynchronous: the work is; else it runs in a thread.
+
+    Raises:
+        DeclarationError: the effects are written wrongly.
+    """
+    function = _asynchronous_work if asynchronous else _blocking_work
+    return Tool(function, name=name, description=description, schema=schema, effects=effects, returns=returns)
+
+
+class Attached:
+    """One conversation inside a framework that runs the loop.
+
+    State: `_messages` has the messages received, by the framework's key; `_places` where the newest call of
+    each id is; `_slots` the work of the calls of a message, in order, once their hooks have come.
+
+    Args:
+        dialogue: its protocol; the tools of its session are `attached_tool`s.
+        together: the framework asks for the calls of a message at the same time, not one after the other.
+    """
+
+    def __init__(self, dialogue: Dialogue, *, together: bool) -> None:
+        self.dialogue = dialogue
+        self.session = dialogue.session
+        self._together = together
+        self._messages: dict[str, Incoming] = {}
+        self._places: dict[str, tuple[Incoming, int]] = {}
+        self._slots: dict[Incoming, list[_Slot]] = {}
+        self._newest: Incoming | None = None
+
+    @contextmanager
+    def sampling(self) -> Iterator[list[Delivery | Note]]:
+        """Around a request to the model: what it has to bring; seen unless the block raises.
+
+        Calls of the message before that the framework has not asked for by now are not made any more.
+        """
+        if self._newest is not None:
+            self._give_up(self._newest)
+        with self.session.sampling() as deliveries:
+            yield deliveries
+
+    def received(self, calls: Sequence[ReplyCall], *, key: str | None = None) -> None:
+        """A message of the model is complete: register its calls, in its order (DESIGN O1).
+
+        Args:
+            calls: all its client tool calls.
+            key: what the framework knows the message by. Received again, it changes nothing (DESIGN O4);
+                with other calls, because a person has edited it, these stand for those not asked for.
+
+        Raises:
+            TranscriptError: it comes again with other calls after some of them have been asked for.
+        """
+        before = None if key is None else self._messages.get(key)
+        if before is not None:
+            if before.calls == [sealed.call for sealed in calls]:
+                return
+            if before.taken:
+                raise TranscriptError(
+                    f"message {key!r} comes again with other calls: {before.calls} before, "
+                    f"{[sealed.call for sealed in calls]} now; some of those before have been made already"
+                )
+            self._give_up(before)
+        incoming = self._sealed(calls)
+        if key is not None:
+            self._messages[key] = incoming
+        for place, sealed in enumerate(calls):
+            self._places[sealed.call.id] = (incoming, place)
+
+    def knows(self, call_id: str) -> bool:
+        """Whether a call of this id has been received."""
+        return call_id in self._places
+
+    async def answer(self, call_id: str, work: Work) -> CallReply:
+        """The framework makes a call: let it do this work in its turn, and answer it.
+
+        Asked for again, the call is answered again and does not run twice (DESIGN O4).
+
+        Raises:
+            TranscriptError: no call of this id was received.
+        """
+        if call_id not in self._places:
+            raise TranscriptError(f"call {call_id!r} stands in no message that was received")
+        incoming, place = self._places[call_id]
+        slot = self._slots[incoming][place]
+        if slot.work is None:
+            slot.work, slot.context = work, contextvars.copy_context()
+        direct = self.dialogue.exhausted
+        return await incoming.answer(place, together=self._together, direct=direct)
+
+    def _sealed(self, calls: Sequence[ReplyCall]) -> Incoming:
+        incoming = self.dialogue.begin()
+        slots = [_Slot() for _ in calls]
+        for sealed, slot in zip(calls, slots, strict=True):
+            token = _SLOT.set(slot)  # the call's task captures the context that it is sealed in
+            try:
+                incoming.seal(sealed, known=True, waits=True)
+            finally:
+                _SLOT.reset(token)
+        incoming.complete()
+        self._slots[incoming] = slots
+        self._newest = incoming
+        return incoming
+
+    def _give_up(self, incoming: Incoming) -> None:
+        for place in range(len(incoming.calls)):
+            if place not in incoming.taken:
+                incoming.give_up(place)
+
+
+class _Slot:
+    """What one call does, once the framework's hook has come: the work, and the hook's context variables."""
+
+    __slots__ = ("context", "work")
+
+    def __init__(self) -> None:
+        self.work: Work | None = None
+        self.context: contextvars.Context | None = None
+
+    def take(self) -> tuple[Work, contextvars.Context]:
+        """The work of the call that runs here, and the context to do it in."""
+        if self.work is None or self.context is None:
+            raise InternalError("an attached call was started before its framework asked for it")
+        self.context.run(CALLER.set, CALLER.get())
+        return self.work, self.context
+
+
+_SLOT: ContextVar[_Slot] = ContextVar("asyncfc_slot")
+
+
+async def _asynchronous_work(**arguments: Any) -> Any:
+    """Do what the framework's hook has brought."""
+    work, context = _SLOT.get().take()
+
+    async def run() -> Any:
+        return await work(arguments)
+
+    return await asyncio.get_running_loop().create_task(run(), context=context)
+
+
+def _blocking_work(**arguments: Any) -> Any:
+    """The same in a thread."""
+    work, context = _SLOT.get().take()
+    return context.run(work, arguments)
