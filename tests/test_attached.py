@@ -1,0 +1,225 @@
+"""Attached: a framework runs the loop, and its hooks come in whatever order they like."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+
+from asyncfc.attached import Attached, attached_tool
+from asyncfc.blocking import BlockingSession
+from asyncfc.conversation.formats.base import ReplyCall
+from asyncfc.dialogue import Dialogue
+from asyncfc.errors import TranscriptError
+from asyncfc.futures.call import Call
+from asyncfc.futures.outcome import Cancelled, Value
+from asyncfc.futures.rendered import Rendered
+from asyncfc.session import Session
+from asyncfc.testing.loop import run_virtual
+from asyncfc.testing.puppets import settle_loop
+
+ANYTHING = {"type": "object", "properties": {"x": {}}}
+
+
+def asked(call_id: str, tool: str = "look", arguments: str = "{}") -> ReplyCall:
+    return ReplyCall(Call(call_id, tool, arguments))
+
+
+def play(story: Callable[[Attached], Awaitable[None]], *, together: bool = True, **settings: Any) -> None:
+    async def main() -> None:
+        tools = [
+            attached_tool("look", "Look.", ANYTHING, effects="pure"),
+            attached_tool("put", "Put.", ANYTHING),
+        ]
+        async with Session(tools, **settings) as session:
+            await story(Attached(Dialogue(session), together=together))
+
+    run_virtual(main)
+
+
+def works(value: Any, seconds: float = 0.0, log: list[Any] | None = None) -> Callable[[Any], Awaitable[Any]]:
+    async def work(arguments: dict[str, Any]) -> Any:
+        if log is not None:
+            log.append(arguments)
+        await asyncio.sleep(seconds)
+        return value
+
+    return work
+
+
+def test_hooks_in_any_order_leave_the_order_of_the_message() -> None:
+    async def story(attached: Attached) -> None:
+        log: list[Any] = []
+        attached.received([asked(f"c{n}", "put", f'{{"x": {n}}}') for n in range(4)])
+        hooks = [attached.answer(f"c{n}", works(n, log=log)) for n in (2, 0, 3, 1)]
+        replies = await asyncio.gather(*hooks)
+        await attached.session.finish()
+        assert [call["x"] for call in log] == [0, 1, 2, 3]
+        assert [reply.call.id for reply in replies] == ["c2", "c0", "c3", "c1"]
+
+    play(story)
+
+
+def test_a_handle_of_one_call_is_the_value_of_another() -> None:
+    async def story(attached: Attached) -> None:
+        log: list[Any] = []
+        attached.received([asked("a"), asked("b", arguments='{"x": "$this_1.n"}')])
+        await asyncio.gather(
+            attached.answer("b", works(2, log=log)),
+            attached.answer("a", works(Rendered({"n": 7}, "seven", own=object()), seconds=1)),
+        )
+        await attached.session.finish()
+        assert log == [{"x": 7}]
+        with attached.sampling() as deliveries:
+            assert deliveries[0].text.endswith("has ended:\nseven")
+
+    play(story)
+
+
+def test_within_grace_the_framework_gets_its_own_object() -> None:
+    async def story(attached: Attached) -> None:
+        own = object()
+        attached.received([asked("a")])
+        reply = await attached.answer("a", works(Rendered("v", "text", own=own), seconds=1))
+        assert reply.answer is not None
+        assert reply.answer.value.own is own
+        assert reply.text == "text"
+
+    play(story, grace=2)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_automatic_grace_holds_short_calls_together_or_one_after_the_other(together: bool) -> None:
+    async def story(attached: Attached) -> None:
+        with attached.sampling():
+            await asyncio.sleep(1)  # what a message costs
+        for turn in range(2):  # the first teaches
+            attached.received([asked(f"a{turn}"), asked(f"b{turn}")])
+            short = attached.answer(f"a{turn}", works(1, seconds=0.4))
+            other = attached.answer(f"b{turn}", works(2, seconds=0.4))
+            replies = await asyncio.gather(short, other) if together else [await short, await other]
+        by_value = [isinstance(reply.outcome, Value) for reply in replies]
+        assert by_value == ([True, True] if together else [True, False])  # 0.8 is more than the grace
+
+    play(story, together=together, grace="auto")
+
+
+def test_a_message_received_again_runs_nothing_again() -> None:
+    async def story(attached: Attached) -> None:
+        log: list[Any] = []
+        for _ in range(3):
+            attached.received([asked("a")], key="m1")
+            reply = await attached.answer("a", works(5, log=log))
+        await attached.session.finish()
+        assert (len(log), reply.answer is not None) == (1, True)
+        assert attached.knows("a")
+        assert not attached.knows("b")
+
+    play(story)
+
+
+def test_edited_calls_stand_for_those_before_unless_these_were_made() -> None:
+    async def story(attached: Attached) -> None:
+        log: list[Any] = []
+        attached.received([asked("a", arguments='{"x": 1}')], key="m1")
+        attached.received([asked("a", arguments='{"x": 2}')], key="m1")
+        await attached.answer("a", works(5, log=log))
+        await attached.session.finish()
+        assert log == [{"x": 2}]
+        with pytest.raises(TranscriptError, match="'m1' comes again with other calls"):
+            attached.received([asked("b")], key="m1")
+
+    play(story)
+
+
+def test_a_call_that_is_never_made_does_not_run_and_blocks_nothing() -> None:
+    async def story(attached: Attached) -> None:
+        attached.received([asked("a", "put"), asked("b", "put")])
+        await attached.answer("b", works(1))
+        first = attached._places["a"][0]._asked[0].future
+        assert first is not None
+        with attached.sampling() as deliveries:
+            assert isinstance(first.outcome, Cancelled)
+            assert deliveries == []  # b waits for a until now
+        await attached.session.finish()
+        with attached.sampling() as deliveries:
+            assert [delivery.text[-1] for delivery in deliveries] == ["1"]
+
+    play(story)
+
+
+def test_the_work_has_the_context_of_its_hook() -> None:
+    place: ContextVar[str] = ContextVar("place")
+
+    async def story(attached: Attached) -> None:
+        seen: list[str] = []
+
+        async def work(_: dict[str, Any]) -> None:
+            seen.append(place.get())
+
+        attached.received([asked("a")])
+        place.set("hook")
+        await attached.answer("a", work)
+        await attached.session.finish()
+        assert seen == ["hook"]
+
+    play(story)
+
+
+def test_awaiting_is_a_call_too() -> None:
+    async def story(attached: Attached) -> None:
+        attached.received([asked("a"), asked("w", "await_future")])
+        first, awaited = await asyncio.gather(
+            attached.answer("a", works("v", seconds=1)), attached.answer("w", works("never"))
+        )
+        assert "is running" in first.text
+        assert awaited.text.endswith("has ended:\nv")
+
+    play(story)
+
+
+def test_cancelling_a_call_cancels_its_work() -> None:
+    async def story(attached: Attached) -> None:
+        ended: list[str] = []
+
+        async def work(_: dict[str, Any]) -> None:
+            try:
+                await asyncio.sleep(9)
+            except asyncio.CancelledError:
+                ended.append("cancelled")
+                raise
+
+        attached.received([asked("a")])
+        reply = await attached.answer("a", work)
+        await settle_loop()
+        assert reply.answer is not None
+        assert attached.session.cancel(reply.answer.future)
+        await attached.session.finish()
+        assert ended == ["cancelled"]
+
+    play(story)
+
+
+def test_an_unknown_call_is_refused() -> None:
+    async def story(attached: Attached) -> None:
+        with pytest.raises(TranscriptError, match="'zzz' stands in no message"):
+            await attached.answer("zzz", works(1))
+
+    play(story)
+
+
+def test_the_work_of_a_blocking_framework_runs_in_a_thread() -> None:
+    tool = attached_tool("look", "Look.", ANYTHING, effects="pure", asynchronous=False)
+    with BlockingSession([tool]) as session:
+        attached = Attached(Dialogue(session.inner), together=True)
+
+        async def register() -> None:
+            attached.received([asked("a", arguments='{"x": 3}')])
+
+        session.run(register)
+        reply = session.run(attached.answer, "a", lambda arguments: arguments["x"] + 1)
+        assert reply.answer is not None
+        assert session.wait(reply.answer.future).unwrap() == 4
