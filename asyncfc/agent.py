@@ -36,7 +36,8 @@ class Done:
     text: str
     """The model's last words, without handles."""
     messages: list[Json]
-    """The whole transcript as the model has it, what was delivered in between included."""
+    """The whole transcript as the model has it, what was delivered in between included; of the last message
+    the text as above."""
     model_messages: int
     """How many messages the model has written."""
     extra_messages: int
@@ -156,6 +157,8 @@ class _Loop:
             await incoming.outcome(place) if incoming.is_inline(place) else reply
             for place, reply in enumerate(replies)
         ]
+        for reply in given:
+            self._conversation.note_own(reply)
         return [{"role": "tool", "tool_call_id": reply.call.id, "content": reply.text} for reply in given]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 from asyncfc.core import Answer, Core
@@ -87,8 +87,7 @@ class Answering:
         Raises:
             TranscriptError: the message is not complete.
         """
-        if self._state not in {"committed", "answered"}:
-            raise TranscriptError(f"cannot ask for a call of a message that is {self._state}")
+        self._require_complete("ask for a call of")
         task = self._task_of(future)
         if task is not None and task.waits and not future.settled:
             task.waits = False
@@ -108,16 +107,15 @@ class Answering:
         if future.settled:
             self._core.outbox.answer(future)
 
-    def owe_all(self) -> None:
-        """Nobody asks for the answers: what the calls bring is delivered later.
+    def owe(self, futures: Collection[Future]) -> None:
+        """The program does not ask for the answers of these calls, or not any more: they are delivered later.
 
         Raises:
-            TranscriptError: the message is not committed, or has been answered.
+            TranscriptError: the message is not complete.
         """
-        self._require("committed", "leave the answers of")
-        self._state = "answered"
+        self._require_complete("leave the answers of")
         for call, future in zip(self._calls, self._futures, strict=True):
-            if future not in self._inline:
+            if future in futures:
                 self._owe(call, future)
 
     async def again(self, calls: Sequence[Call]) -> list[Answer]:
@@ -182,6 +180,10 @@ class Answering:
 
     def _task_of(self, future: Future) -> Task | None:
         return next((task for task in self._tasks if task.future is future), None)
+
+    def _require_complete(self, action: str) -> None:
+        if self._state not in {"committed", "answered"}:
+            raise TranscriptError(f"cannot {action} a message that is {self._state}")
 
     def _require(self, state: str, action: str) -> None:
         if self._state != state:

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -26,6 +28,7 @@ from asyncfc.conversation.formats.base import ReplyCall
 from asyncfc.dialogue import Dialogue
 from asyncfc.errors import InternalError, TranscriptError
 from asyncfc.futures.future import CALLER
+from asyncfc.futures.store import parse_container
 from asyncfc.incoming import CallReply, Incoming
 from asyncfc.tools import Tool
 
@@ -58,6 +61,18 @@ def attached_tool(
     """
     function = _asynchronous_work if asynchronous else _blocking_work
     return Tool(function, name=name, description=description, schema=schema, effects=effects, returns=returns)
+
+
+def value_of(text: str) -> Any:
+    """What other calls get of a tool that gives nothing but text: the object, array or number in it, or it."""
+    try:
+        number = json.loads(text) if _NUMBER.fullmatch(text) else None
+    except ValueError:  # of more digits than Python converts
+        number = None
+    return parse_container(text) if number is None else number
+
+
+_NUMBER = re.compile(r"\s*-?[0-9][0-9.eE+-]*\s*")
 
 
 class Attached:
@@ -122,6 +137,12 @@ class Attached:
         """Whether a call of this id has been received."""
         return call_id in self._places
 
+    def offer(self, tool: Tool) -> None:
+        """A tool that the framework has brought only now; it stands for any of that name before."""
+        tools = self.session.tools
+        assert isinstance(tools, dict)
+        tools[tool.name] = tool
+
     async def answer(self, call_id: str, work: Work) -> CallReply:
         """The framework makes a call: let it do this work in its turn, and answer it.
 
@@ -138,6 +159,31 @@ class Attached:
             slot.work, slot.context = work, contextvars.copy_context()
         direct = self.dialogue.exhausted
         return await incoming.answer(place, together=self._together, direct=direct)
+
+    def give_up(self, call_id: str) -> None:
+        """The framework does not make this call: others have answered it, or one stands in its place."""
+        incoming, place = self._places.get(call_id, (None, 0))
+        if incoming is not None and place not in incoming.taken:
+            incoming.give_up(place)
+
+    async def make(self, tool: str, arguments: Mapping[str, Any], work: Work) -> Any:
+        """The framework makes a call that the model has not written so: in the order of all calls, untold.
+
+        Args:
+            tool: of the session.
+            arguments: JSON values; handles in them are replaced.
+            work: as for `answer`.
+
+        Raises:
+            Exception: what the call raises.
+        """
+        slot = _Slot()
+        slot.work, slot.context = work, contextvars.copy_context()
+        token = _SLOT.set(slot)
+        try:
+            return await self.session.call(tool, arguments)
+        finally:
+            _SLOT.reset(token)
 
     def _sealed(self, calls: Sequence[ReplyCall]) -> Incoming:
         incoming = self.dialogue.begin()

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from asyncfc.conversation.handles import Handles
-from asyncfc.errors import SessionClosed
+from asyncfc.errors import DeclarationError, SessionClosed
 from asyncfc.execution.executors import LocalExecutor
 from asyncfc.execution.threads import MAILBOX, Mailbox
 from asyncfc.futures.call import Call
@@ -54,6 +54,10 @@ class BlockingSession:
         tools: Iterable[Tool | Callable[..., Any]] | Mapping[str, Tool | Callable[..., Any]],
         **settings: Any,
     ) -> None:
+        if settings.get("runtime") is not None:
+            raise DeclarationError(
+                "a runtime belongs to one event loop; a BlockingSession has one of its own"
+            )
         self._caller = Mailbox()
         settings.setdefault("executor", LocalExecutor(MemoryStore(), caller=self._caller))
         self._session = Session(tools, **settings)

@@ -10,7 +10,7 @@ from asyncfc.conversation.delivery import Delivery, Note, Outbox
 from asyncfc.conversation.grace import MessageCost
 from asyncfc.duplicates import InFlight
 from asyncfc.execution.scheduler import Scheduler
-from asyncfc.execution.task import Tenant
+from asyncfc.execution.task import Task, Tenant
 from asyncfc.futures.future import Future
 from asyncfc.futures.handle import HandleGrammar
 from asyncfc.futures.retention import Retention
@@ -86,3 +86,16 @@ class Core:
     """Calls so far."""
     open: list[Open] = field(default_factory=list)
     """Messages neither committed nor withdrawn."""
+
+    def caller(self) -> Task | None:
+        """The call of this session from inside whose work this is asked.
+
+        One of another session does not count, though both may share a runtime: a conversation inside a tool
+        has a model of its own.
+        """
+        caller = self.scheduler.caller()
+        return caller if caller is not None and caller.tenant is self.tenant else None
+
+    def parent_of(self, task: Task) -> Task | None:
+        """The call of this session that made a call, if one did."""
+        return task.parent if task.parent is not None and task.parent.tenant is self.tenant else None

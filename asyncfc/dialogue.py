@@ -6,6 +6,7 @@ whether a message without calls is the model's last word (DESIGN D5).
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import json
 from collections.abc import Callable, Collection, Mapping
@@ -20,6 +21,7 @@ from asyncfc.errors import DeclarationError
 from asyncfc.futures.outcome import Value
 from asyncfc.futures.plain import map_strings
 from asyncfc.incoming import Incoming
+from asyncfc.message import Message
 from asyncfc.session import Session
 
 Final: TypeAlias = Literal["deliver", "substitute", "open"]
@@ -85,7 +87,7 @@ class Dialogue:
         self._control = control
         self._pipelining = pipelining
         self._max_extra = max_extra_messages
-        self._broken: Incoming | None = None
+        self._again: Message | None = None
         self._adapted: dict[str, ToolSchema] = {}
 
     # --- what a request brings ------------------------------------------------------------------------
@@ -140,13 +142,19 @@ class Dialogue:
 
     def begin(self) -> Incoming:
         """A message of the model begins. If the one before broke off, this one repeats it (DESIGN O3)."""
-        before, self._broken = self._broken, None
-        message = self.session.message() if before is None else before.broken().retry()
+        message, self._again = self._again or self.session.message(), None
         return Incoming(self.session, message, self._inline)
 
     def broke(self, incoming: Incoming) -> None:
-        """The stream of a message broke off; the program may send the request again, or never."""
-        self._broken = incoming
+        """The stream of a message broke off; the program may send the request again, or never.
+
+        Nothing but reads is left of it, as nothing else may be waited for. Where a tool is irreversible not
+        even these: what the model has seen counts from the moment at which a message begins.
+        """
+        if any(tool.spec.level == "irreversible" for tool in self.session.tools.values()):
+            incoming.broken().withdraw("its message broke off")
+        else:
+            self._again = incoming.broken().retry()
 
     @property
     def may_be_provisional(self) -> bool:
@@ -211,8 +219,22 @@ def _one_of(name: str, value: _T, allowed: tuple[_T, ...]) -> _T:
 
 
 def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of the dialogue, and those of its session; grace is automatic if nothing is said."""
-    names = set(inspect.signature(Dialogue).parameters) - {"session"}
-    of_dialogue = {name: value for name, value in settings.items() if name in names}
-    of_session = {name: value for name, value in settings.items() if name not in names}
-    return of_dialogue, {"grace": "auto", **of_session}
+    """The settings of the dialogue, and those of its session; grace is automatic if nothing is said.
+
+    Raises:
+        DeclarationError: there is no such setting.
+    """
+    of_dialogue, of_session = (
+        set(inspect.signature(kind).parameters) - {"session", "tools"} for kind in (Dialogue, Session)
+    )
+    for name in settings:
+        if name not in of_dialogue | of_session:
+            near = difflib.get_close_matches(name, sorted(of_dialogue | of_session), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            raise DeclarationError(
+                f"there is no setting {name!r}{hint} The settings are {sorted(of_dialogue | of_session)}"
+            )
+    return (
+        {name: value for name, value in settings.items() if name in of_dialogue},
+        {"grace": "auto", **{name: value for name, value in settings.items() if name in of_session}},
+    )

@@ -13,15 +13,14 @@ It knows requests and replies as JSON objects, through a `Format`, and sends not
 from __future__ import annotations
 
 import asyncio
+import json
 import warnings
 from contextlib import ExitStack, suppress
-from typing import Any
 
 from asyncfc.conversation.delivery import Delivery, Note
-from asyncfc.conversation.formats.base import Format, Json, Reply, ReplyCall
+from asyncfc.conversation.formats.base import Format, Json, Reply
 from asyncfc.conversation.placement import Placement
 from asyncfc.conversation.shadow import Insertion, Shadow
-from asyncfc.conversation.transcript import Entry
 from asyncfc.dialogue import Dialogue
 from asyncfc.errors import TranscriptError
 from asyncfc.incoming import CallReply, Incoming
@@ -31,8 +30,9 @@ class Conversation:
     """What the exchanges of one conversation share.
 
     State: `_answering` gives the answers to the newest message of the model, `incoming`, once somebody has
-    asked for them. `own_texts` are the ids of calls answered with a text of asyncfc rather than with the
-    tool's own result; `late` those that the provider lets be answered late, and were answered with a handle.
+    asked for them. `_own_texts` are the texts of asyncfc that calls were answered with, rather than with the
+    tool's own result, by their ids; `late` are the calls that the provider lets be answered late and that
+    were answered with a handle.
 
     Args:
         dialogue: its protocol.
@@ -52,7 +52,7 @@ class Conversation:
         """The session's, since the first message of the model."""
         self.under_way: Exchange | None = None
         self.owns_tools = owns_tools
-        self.own_texts: set[str] = set()
+        self._own_texts: dict[str, set[str]] = {}
         self.late: set[str] = set()
         self._answering: asyncio.Task[list[CallReply]] | None = None
 
@@ -64,8 +64,8 @@ class Conversation:
         """
         if self.under_way is not None:
             raise TranscriptError(
-                "a request of this conversation is under way already; wrap a client for each conversation, and "
-                "read a streamed reply to its end, or close it, before the next request"
+                "a request of this conversation is under way already; wrap a client for each conversation, "
+                "and read a streamed reply to its end, or close it, before the next request"
             )
 
     @property
@@ -79,8 +79,7 @@ class Conversation:
         self.loop = asyncio.get_running_loop()
 
     async def answers(self) -> list[CallReply]:
-        """The answers to the newest message of the model, one per call, in order. Asked for more than once,
-        they stay the same."""
+        """The answers to the newest message of the model, one per call, in order; always the same."""
         assert self.incoming is not None
         if self._answering is None:
             self._answering = asyncio.ensure_future(self._answer(self.incoming))
@@ -103,9 +102,9 @@ class Conversation:
         incoming, self.incoming = self.incoming, None
         if incoming is None:
             return
-        answered = self._answering is not None
-        ignored = [] if self.owns_tools else [call.tool for call in incoming.ignored]
-        incoming.leave(answered=answered)
+        if self.owns_tools and self._answering is not None:
+            incoming.take_all()
+        ignored = [call.tool for call in incoming.leave()]
         if ignored:
             warnings.warn(
                 f"the loop did not ask for the results of {ignored}, which asyncfc has run: call the tools "
@@ -117,19 +116,32 @@ class Conversation:
     async def _answer(self, incoming: Incoming) -> list[CallReply]:
         replies = await incoming.answers(direct=self.dialogue.exhausted)
         for reply in replies:
-            settled = reply.answer is not None and reply.answer.future.settled
-            if not settled and reply.kind != "foreign":
-                self.own_texts.add(reply.call.id)
-            if reply.native and not settled:
+            if reply.is_own_text:
+                self.note_own(reply)
+            if reply.native and reply.kind == "call" and reply.outcome is None:
                 self.late.add(reply.call.id)
         return replies
+
+    def note_own(self, reply: CallReply) -> None:
+        """The text of a reply is asyncfc's: handles in it are to be read as such."""
+        if reply.text:
+            self._own_texts.setdefault(reply.call.id, set()).add(reply.text)
+
+    def is_own(self, text: str, call_id: str | None) -> bool:
+        """Whether the answer to a call holds a text of asyncfc, as it is or in JSON of the loop's making.
+
+        The id alone does not tell, as ids may repeat.
+        """
+        owns = self._own_texts.get(call_id or "", ())
+        return any(form in text for own in owns for form in (own, _in_json(own), json.dumps(own)[1:-1]))
 
 
 class Exchange:
     """One request of a loop.
 
     State: `_behind` is what has come in since and the loop does not see: a provisional message, and what
-    was delivered behind it. `_fresh` is what the request under way inserts.
+    was delivered behind it. `_fresh` is what the request under way inserts, `_answered_late` the ids of late
+    calls that it answers. `_since` is how many insertions are older, where the provider keeps these.
 
     Args:
         conversation: that it belongs to.
@@ -145,7 +157,9 @@ class Exchange:
         self._body = body
         self._behind: list[Insertion] = []
         self._fresh: list[Insertion] = []
+        self._answered_late: set[str] = set()
         self._request = ExitStack()
+        self._since = len(conversation.shadow) if conversation.format.continues(body) else 0
         self.incoming: Incoming | None = None
         """The message of the model that has begun and not ended."""
         items = conversation.format.messages(body)
@@ -184,6 +198,7 @@ class Exchange:
     def ended(self, reply: Reply) -> None:
         """The reply is there, its calls sealed: the request has been seen, and the calls may run."""
         self._request.close()
+        self._conversation.late -= self._answered_late
         self._conversation.shadow.keep(self._items, [*self._behind, *self._fresh])
         self._behind, self._fresh = [], []
         incoming, self.incoming = self.incoming, None
@@ -248,30 +263,45 @@ class Exchange:
         return self._conversation.dialogue.final_text(text, structured=self.structured)
 
     def _composed(self, deliveries: list[Delivery | Note]) -> Json:
-        format, dialogue = self._conversation.format, self._conversation.dialogue
-        provider = format.provider(self._body)
+        written, dialogue = self._conversation.format, self._conversation.dialogue
+        provider = written.provider(self._body)
         if not self._items and deliveries:
-            return format.with_messages(self._body, self._conversation.placement.alone(deliveries))
-        late = self._conversation.late
+            return written.with_messages(self._body, self._conversation.placement.alone(deliveries))
+        late = self._late()
+        self._answered_late = set()
         self._fresh = self._conversation.placement.omit(self._items, late)
         if deliveries:
             self._fresh += self._conversation.placement.place(
                 deliveries, self._items, provider, late=late, behind=bool(self._behind)
             )
-            late.difference_update(one.call_id for one in deliveries if isinstance(one, Delivery))
-        items = self._conversation.shadow.apply(self._items, [*self._behind, *self._fresh])
-        body = format.with_messages(self._body, items)
-        body = format.with_tools(body, dialogue.adapt, dialogue.controls)
-        if dialogue.note is not None and format.tool_names(body):
-            body = format.with_note(body, dialogue.note)
+            self._answered_late = {one.call_id for one in deliveries if isinstance(one, Delivery)}
+        items = self._conversation.shadow.apply(self._items, [*self._behind, *self._fresh], since=self._since)
+        body = written.with_messages(self._body, items)
+        body = written.with_tools(body, dialogue.adapt, dialogue.controls)
+        if dialogue.note is not None and written.tool_names(body):
+            body = written.with_note(body, dialogue.note)
         return body
+
+    def _late(self) -> set[str]:
+        """The calls to be answered late: not those whose mark the loop has lost, or that it has dropped."""
+        late, reads = self._conversation.late, self._conversation.format
+        entries = [reads.read(item) for item in self._items] if late else []
+        marked, plain = (
+            {call.id for entry in entries if entry.late is is_late for call in entry.calls}
+            for is_late in (True, False)
+        )
+        return late - plain if reads.continues(self._body) else late & marked
 
     def _inert(self, text: str, call_id: str | None) -> str:
         """A text of a person or a tool, with what looks like a handle of this session made inert (H2)."""
-        own = call_id is not None and call_id in self._conversation.own_texts
+        own = self._conversation.is_own(text, call_id)
         return text if own else self._conversation.session.handles.escape(text)
 
     def over(self) -> None:
         """The loop has its reply, or an error."""
         if self._conversation.under_way is self:
             self._conversation.under_way = None
+
+
+def _in_json(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]

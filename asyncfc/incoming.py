@@ -20,6 +20,7 @@ from asyncfc.errors import CallError
 from asyncfc.futures.call import Call, parse_arguments
 from asyncfc.futures.future import Future, wait_settled
 from asyncfc.futures.handle import THIS
+from asyncfc.futures.outcome import Failure, Outcome, Value
 from asyncfc.futures.table import unknown_handle
 from asyncfc.message import Message
 from asyncfc.session import Session
@@ -38,8 +39,17 @@ class CallReply:
     text: str
     answer: Answer | None
     """None for a control call, a foreign one, and all calls of a message that was cut off."""
+    outcome: Outcome | None = None
+    """Of the call when it was answered; None: the text holds its handle. The future may know more since."""
     native: bool = False
     """The provider lets the answer come in a later request."""
+
+    @property
+    def is_own_text(self) -> bool:
+        """Whether a loop gets the text, not the tool's own result or exception."""
+        if isinstance(self.outcome, Failure):
+            return isinstance(self.outcome.error, CallError)
+        return self.kind != "foreign" and not isinstance(self.outcome, Value)
 
 
 @dataclass(slots=True)
@@ -79,12 +89,13 @@ class Incoming:
         """The calls sealed so far, in order."""
         return [asked.call for asked in self._asked]
 
-    def seal(self, sealed: ReplyCall, *, known: bool = False) -> None:
+    def seal(self, sealed: ReplyCall, *, known: bool = False, waits: bool = False) -> None:
         """The next client tool call is complete.
 
         Args:
             sealed: the call.
             known: it is asyncfc's to answer even if there is no such tool.
+            waits: it runs only when the program asks for its `answer`, as inline calls do.
         """
         call = sealed.call
         if call.tool in (AWAIT_FUTURE, CANCEL_FUTURE) and call.tool not in self._session.tools:
@@ -95,12 +106,14 @@ class Incoming:
             self._asked.append(_Asked(call, "foreign"))
         else:
             inline = sealed.kind == "program" or call.tool in self._inline
-            future = self._message.seal(call, waits=call.tool in self._inline, inline=inline)
+            waits = waits or call.tool in self._inline
+            future = self._message.seal(call, waits=waits, inline=inline)
             self._asked.append(_Asked(call, "inline" if inline else "call", sealed.native, future))
 
     def complete(self) -> None:
         """The message is complete: its writes may run, and what each await waits for is settled upon."""
-        earlier = self._session.owed
+        here = {asked.future for asked in self._asked}
+        earlier = [future for future in self._session.owed if future not in here]
         self._message.commit()
         for place, asked in enumerate(self._asked):
             if isinstance(asked.request, AwaitRequest):
@@ -123,12 +136,9 @@ class Incoming:
 
     # --- what the loop does with it ---------------------------------------------------------------------
 
-    @property
-    def ignored(self) -> list[Call]:
-        """The calls that run, or have run, although the loop has not made them."""
-        places = [] if self.cut_off is not None else range(len(self._asked))
-        untaken = (self._asked[place] for place in places if place not in self.taken)
-        return [asked.call for asked in untaken if asked.kind == "call" and asked.future is not None]
+    def take_all(self) -> None:
+        """The loop answers every call with what `answers` gives."""
+        self.taken.update(range(len(self._asked)))
 
     def open_places(self, tool: str) -> list[int]:
         """The places of the calls of a tool that the loop has not made yet."""
@@ -150,7 +160,7 @@ class Incoming:
         asked = self._asked[place]
         assert asked.future is not None
         answer = await self._message.outcome(asked.future)
-        return CallReply(asked.call, asked.kind, answer.text, answer)
+        return CallReply(asked.call, asked.kind, answer.text, answer, answer.future.outcome)
 
     def give_up(self, place: int) -> None:
         """The loop does not make an inline call, or makes one of its own instead."""
@@ -158,19 +168,40 @@ class Incoming:
         if future is not None:
             self._message.give_up(future, self._wording.never_made)
 
-    def leave(self, *, answered: bool) -> None:
+    def leave(self) -> list[Call]:
         """The loop goes on: what it has not asked for by now it never will.
 
-        Args:
-            answered: it has asked for the answers. If not, what the calls bring is delivered later.
+        Returns:
+            the calls that have run all the same; what they bring is delivered later.
         """
         if self.cut_off is not None:
-            return
-        if not answered:
-            self._message.owe_all()
+            return []
+        untaken = [asked for place, asked in enumerate(self._asked) if place not in self.taken]
+        ignored = [asked for asked in untaken if asked.kind == "call" and asked.future is not None]
+        self._message.owe({asked.future for asked in ignored if asked.future is not None})
         for asked in self._asked:
             if asked.kind == "inline" and asked.future is not None and not asked.future.shown:
                 self._message.give_up(asked.future, self._wording.never_made)
+        return [asked.call for asked in ignored]
+
+    async def answer(self, place: int, *, together: bool, direct: bool = False) -> CallReply:
+        """What one call is answered with, asked for alone.
+
+        Args:
+            place: of the call.
+            together: the program asks for all calls of the message at the same time.
+            direct: with its outcome only.
+        """
+        asked = self._asked[place]
+        self.taken.add(place)
+        if asked.future is None:
+            if place in self._waits:
+                await self._wait(place, self._waits[place])
+            return CallReply(asked.call, asked.kind, await self._text(place, None), None)
+        if direct or asked.kind == "inline":
+            return await self.outcome(place)
+        answer = await self._message.answer(asked.future, together=together)
+        return CallReply(asked.call, asked.kind, answer.text, answer, answer.future.outcome)
 
     async def answers(self, *, direct: bool = False) -> list[CallReply]:
         """What each call is answered with, in order, once its awaits and the grace are over.
@@ -182,16 +213,26 @@ class Incoming:
         """
         if self.cut_off is not None:
             return [CallReply(asked.call, asked.kind, self._wording.cut_off, None) for asked in self._asked]
+        stuck = self._stuck()
         for place, futures in self._waits.items():
-            await self._wait(place, futures)
+            await self._wait(place, [future for future in futures if future not in stuck])
         if direct:
-            await wait_settled([a.future for a in self._asked if a.kind == "call" and a.future is not None])
+            await wait_settled([f for a in self._asked if (f := a.future) is not None and f not in stuck])
         given = iter(await self._message.answers(hold=not self._waits))
         answers = [None if asked.future is None else next(given) for asked in self._asked]
+        outcomes = [None if answer is None else answer.future.outcome for answer in answers]
         return [
-            CallReply(asked.call, asked.kind, await self._text(place, answer), answer, asked.native)
-            for place, (asked, answer) in enumerate(zip(self._asked, answers, strict=True))
+            CallReply(asked.call, asked.kind, await self._text(place, answer), answer, outcome, asked.native)
+            for place, (asked, answer, outcome) in enumerate(zip(self._asked, answers, outcomes, strict=True))
         ]
+
+    def _stuck(self) -> set[Future]:
+        """The calls that may not end before the loop has made the inline ones, and it may make these only when
+        it has the answers to those before: the first inline call, and all behind it.
+        """
+        inline = [n for n, asked in enumerate(self._asked) if asked.kind == "inline"]
+        behind = self._asked[inline[0] :] if inline else []
+        return {asked.future for asked in behind if asked.future is not None}
 
     async def _wait(self, place: int, futures: Sequence[Future]) -> None:
         request = self._asked[place].request
@@ -215,7 +256,9 @@ class Incoming:
     async def _awaited(self, place: int, request: AwaitRequest) -> str:
         """The outcomes that no other answer of this message shows, and what is still open."""
         here = {asked.future for asked in self._asked if asked.kind == "call"}
-        rest = [future for future in self._waits[place] if future not in here or not future.settled]
+        owed = set(self._session.owed)
+        named = request.handles is not None  # what was told already is told again only if it is
+        rest = [f for f in self._waits[place] if f in owed or (named and f not in here)]
         awaited = await self._session.await_future(rest, timeout=0)
         parts = [delivery.text for delivery in awaited.settled] + [note.text for note in awaited.notes]
         if awaited.pending:

@@ -31,7 +31,7 @@ class Message(Answering):
     """
 
     def __init__(self, core: Core, before: Broken | None = None, *, inside: bool = False) -> None:
-        super().__init__(core, inside=inside or core.scheduler.caller() is not None)
+        super().__init__(core, inside=inside or core.caller() is not None)
         self._before = before
         self._named: list[Future | None] = []
         self._group = Group() if core.same_message == "concurrent" else None
@@ -121,9 +121,8 @@ class Message(Answering):
         """
         self._require("open", "retry")
         self._leave("retried")
-        writes = [task for task in self._tasks if task.tool.spec.level != "read"]
-        self._withdraw(writes, "its message is sent again")
-        reads = [task for task in self._tasks if task.tool.spec.level == "read"]
+        reads = [task for task in self._tasks if task.tool.spec.level == "read" and not task.waits]
+        self._withdraw([task for task in self._tasks if task not in reads], "its message is sent again")
         for task in reads:
             self._core.in_flight.forget(task)
         new = Message(self._core, Broken(self._futures, reads))

@@ -244,7 +244,7 @@ class Session:
         Raises:
             UnknownHandle: a handle that this session has not shown.
         """
-        futures = self._untold(self._scheduler.caller()) if which == "all" else self._futures(which)
+        futures = self._untold(self._core.caller()) if which == "all" else self._futures(which)
         await self.wait_for(futures, any_one=mode == "any", timeout=timeout)
         settled = [self._outbox.tell(future) for future in futures if future.settled]
         pending = [future for future in futures if not future.settled]
@@ -275,6 +275,11 @@ class Session:
         with self._outbox.sampling() as deliveries:
             yield deliveries
         self._core.cost.learn(clock() - start)
+
+    @property
+    def inside(self) -> bool:
+        """Whether this is asked from inside the work of one of this session's calls."""
+        return self._core.caller() is not None
 
     async def call(self, tool: str, arguments: Mapping[str, Any]) -> Any:
         """Make a call that no model asked for: in the order of all calls, and not told to the model.
@@ -359,7 +364,7 @@ class Session:
     def _untold(self, caller: Task | None) -> list[Future]:
         """The futures that the model, or the work of the call that asks, has no outcome of yet."""
         futures = {future.order: future for future in self._outbox.owed if caller is None}
-        live = (task.future for task in self._tenant.tasks.values() if task.parent is caller)
+        live = (task.future for task in self._tenant.tasks.values() if self._core.parent_of(task) is caller)
         futures.update((future.order, future) for future in live if not future.settled)
         return [futures[order] for order in sorted(futures)]
 

@@ -38,7 +38,8 @@ class Streamed:
     """One streamed message.
 
     - `_held`: the events not passed on; `_tail`: the text in them, as far as it may hold a handle.
-    - `_free`: a call has begun, so that the message is not final and nothing is held back any more.
+    - `_free`: a call has begun, so that the message is not final and nothing is held back any more; but
+      `_waits` if it is to be read of only when the message has ended.
 
     Args:
         reader: of the provider's events.
@@ -51,6 +52,7 @@ class Streamed:
     holding: bool = False
     ended: bool = False
     _free: bool = False
+    _waits: bool = False
     _held: list[Json] = field(default_factory=list)
     _tail: str = ""
 
@@ -70,7 +72,10 @@ class Streamed:
 
     def _release(self, parts: list[Part]) -> list[Json]:
         self._free = self._free or any(isinstance(part, CallBegun | CallSealed) for part in parts)
+        self._waits = self._waits or any(isinstance(part, CallBegun) and part.held for part in parts)
         text = "".join(part.text for part in parts if isinstance(part, TextDelta))
+        if self._waits and not self.ended:
+            return []
         if not self._free:
             if self.holding:
                 return []

@@ -14,15 +14,19 @@ from typing import Any, NamedTuple, get_args
 import pytest
 
 import asyncfc
-from asyncfc import BlockingSession, Runtime, Session
+from asyncfc import BlockingSession, Dialogue, Message, Runtime, Session, run
+from asyncfc.conversation.handles import Handles
 from asyncfc.depgraph.declaration import Declaration
 from asyncfc.depgraph.effects_file import load_effects
 from asyncfc.testing.loop import run_virtual
+from asyncfc.testing.models import ModelServer
 from asyncfc.trace.events import Kind
 
 ROOT = Path(__file__).parents[1]
-GUIDE = [ROOT / "docs" / "guide.md", ROOT / "docs" / "work.md"]
+GUIDE = [ROOT / "docs" / name for name in ("guide.md", "work.md", "loops.md")]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RUN = [pytest.param(page, marks=pytest.mark.slow) if page.stem == "loops" else page for page in PAGES]
+"""A page with servers takes a while: the SDKs load much of themselves at the first request."""
 MAX_LINES = 20
 """Of code in an example of the guide."""
 
@@ -78,7 +82,7 @@ def test_a_wrong_block_fails_and_names_its_line(wrong: str) -> None:
     assert (Path(place.path).name, place.lineno + 1) == ("page.md", 3 + wrong.count("\n"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
 def test_the_examples_of_a_page_run_in_the_order_in_which_they_are_read(page: Path) -> None:
     blocks = blocks_of(read(page))
     assert len(blocks) == read(page).count("```python")
@@ -109,7 +113,7 @@ def test_toml_in_a_page_is_a_file_of_effects(page: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.stem)
 def test_a_link_leads_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", read(page)):
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", _BLOCK.sub("", read(page))):
         name, _, anchor = target.partition("#")
         file = page.parent / name if name else page
         assert file.exists(), target
@@ -133,9 +137,26 @@ def test_every_public_name_is_in_the_pages() -> None:
 
 @pytest.mark.parametrize("kind", [Session, BlockingSession, Runtime])
 def test_every_setting_and_method_is_in_the_guide(kind: type) -> None:
-    methods = {name for name in vars(kind) if not name.startswith("_")}
-    settings = set(inspect.signature(kind).parameters) - {"tools", "settings"}
-    assert methods | settings <= words_in_code(GUIDE) | {"scheduler"}
+    assert methods(kind) | settings(kind) <= words_in_code(GUIDE) | {"scheduler"}
+
+
+@pytest.mark.parametrize("kind", [Message, Handles])
+def test_every_method_of_what_a_session_gives_is_in_the_guide(kind: type) -> None:
+    assert methods(kind) <= words_in_code(GUIDE)
+
+
+@pytest.mark.parametrize("kind", [Dialogue, run, ModelServer])
+def test_every_setting_of_a_loop_is_in_its_page(kind: Callable[..., Any]) -> None:
+    assert settings(kind) <= words_in_code(GUIDE[2:])
+
+
+def methods(kind: type) -> set[str]:
+    return {name for name in vars(kind) if not name.startswith("_")}
+
+
+def settings(kind: Callable[..., Any]) -> set[str]:
+    """The parameters that have a name of their own to be told of."""
+    return set(inspect.signature(kind).parameters) - {"tools", "settings", "session", "model", "messages"}
 
 
 def test_every_field_of_a_declaration_is_in_the_pages() -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from asyncfc.conversation.wording import Wording
 from asyncfc.errors import BadReference, UnknownHandle, UnresolvedPath, ValueDropped
-from asyncfc.futures.future import Future
+from asyncfc.futures.future import Future, wait_settled
 from asyncfc.futures.handle import MAX_PATH_CHARS, Path, number_of, read_path
 from asyncfc.futures.outcome import Failure, Outcome, Value
 from asyncfc.futures.plain import canonical_text, encodable
-from asyncfc.futures.reference import MAX_CHARS
+from asyncfc.futures.reference import MAX_CHARS, futures_of, scan, substitute
 from asyncfc.futures.retention import Dropped
 from asyncfc.futures.store import parse_container
 from asyncfc.futures.table import FutureTable
+from asyncfc.futures.upstream import upstream_failed
 
 
 class Handles:
@@ -40,6 +43,22 @@ class Handles:
     def escape(self, text: str) -> str:
         """A text of a person or a tool for the model: what reads as a handle in it is inert (DESIGN H2)."""
         return self._table.grammar.escape(text, self._table.tag)
+
+    async def resolve(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call that others make, once the handles in them have values, with these.
+
+        Raises:
+            UnknownHandle, BadReference: a handle that was never shown, or that does not fit where it stands.
+            UpstreamFailed: what a handle stands for has no value.
+            UnresolvedPath: the value has no such part.
+        """
+        scanned, sites = scan(dict(arguments), self._table.grammar, self._table.lookup)
+        needed = sorted(futures_of(sites), key=lambda future: future.order)
+        await wait_settled(needed)
+        for future in needed:
+            if not isinstance(future.outcome, Value):
+                raise upstream_failed(future, "the call")
+        return substitute(scanned, sites) if sites else scanned
 
     def fill(self, text: str) -> str:
         """A final answer of the model, as people read it: the value in place of each known handle.

@@ -120,4 +120,5 @@ def _last_fixed(entries: Sequence[Entry], anchors: Sequence[Anchor], shadow: Sha
 
 
 def _is_fixed(entry: Entry) -> bool:
-    return entry.role == "tool" or bool(entry.calls)
+    """It came before what a person has said since."""
+    return entry.role in ("tool", "assistant")

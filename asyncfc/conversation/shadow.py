@@ -9,6 +9,7 @@ its list, so is the piece: it has been seen, as the item had been.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -53,22 +54,23 @@ class Shadow:
 
     def anchors(self, items: Sequence[Any]) -> list[Anchor]:
         """One per item."""
-        return anchors([self._format.read(item) for item in items])
+        return anchors([self._format.read(item) for item in items], items)
 
     def was_sent(self, anchor: Anchor) -> bool:
         """Whether a request that succeeded held this item; then it must not change any more."""
         return anchor.nth < self._sent[anchor.key]
 
-    def apply(self, items: Sequence[Any], more: Iterable[Insertion] = ()) -> list[Any]:
+    def apply(self, items: Sequence[Any], more: Iterable[Insertion] = (), *, since: int = 0) -> list[Any]:
         """The items with everything in its place.
 
         Args:
             items: of the loop's own list.
             more: insertions that are not kept yet, behind those that are.
+            since: leave out the first so many: the provider keeps what they are part of.
         """
         places = _Places(self.anchors(items))
         found: dict[int, list[Insertion]] = {}
-        for insertion in (*self._insertions, *more):
+        for insertion in (*self._insertions[since:], *more):
             place = places.find(insertion.anchor)
             if place is not None:
                 found.setdefault(place, []).append(insertion)
@@ -119,12 +121,12 @@ class _Places:
         return None if places is None else places[min(anchor.nth, len(places) - 1)]
 
 
-def anchors(entries: Sequence[Entry]) -> list[Anchor]:
-    """One per entry."""
+def anchors(entries: Sequence[Entry], items: Sequence[Any]) -> list[Anchor]:
+    """One per entry; the items that they were read from tell those apart that say nothing."""
     counts: Counter[Key] = Counter()
     calls: dict[str, Key] = {}
     found = []
-    for entry in entries:
+    for entry, item in zip(entries, items, strict=True):
         for call in entry.calls:
             calls[call.id] = (call.id, call.tool, _digest(str(call.arguments)))
         if entry.answers:
@@ -135,7 +137,7 @@ def anchors(entries: Sequence[Entry]) -> list[Anchor]:
         elif entry.calls:
             key = (entry.role, *(part for call in entry.calls for part in calls[call.id]))
         else:
-            key = (entry.role, _digest(entry.text))
+            key = (entry.role, _digest(entry.text or json.dumps(item, default=repr)))
         found.append(Anchor(key, counts[key]))
         counts[key] += 1
     return found

@@ -37,6 +37,8 @@ class Entry:
     """Of a tool entry, in order."""
     thinking: bool = False
     """It holds the model's reasoning, which some providers want back exactly as it was."""
+    late: bool = False
+    """Its calls are marked as asynchronous: the provider lets their answers come in a later request."""
 
 
 MAX_NAMED = 5

@@ -9,13 +9,14 @@ from typing import Any, Protocol
 
 from asyncfc.depgraph.claims import ClaimIndex
 from asyncfc.depgraph.effects import Claim
-from asyncfc.errors import CallError, RootCause, UpstreamFailed
+from asyncfc.errors import CallError
 from asyncfc.execution.limits import Ticket
 from asyncfc.execution.work import Result, Running
 from asyncfc.futures.call import short_name
 from asyncfc.futures.future import Caller, Future
 from asyncfc.futures.outcome import Failure, Outcome, Value, Withheld
 from asyncfc.futures.reference import Site, futures_of, substitute
+from asyncfc.futures.upstream import upstream_failed
 from asyncfc.tools import Tool
 
 NO_GATES: frozenset[int] = frozenset()
@@ -176,7 +177,11 @@ class Task:
             if first.outcome is None:
                 return None
             if not isinstance(first.outcome, Value):
-                return self._withheld(first) if first.order in self.gates else self._upstream(first)
+                return (
+                    self._withheld(first)
+                    if first.order in self.gates
+                    else Failure(upstream_failed(first, self.name))
+                )
             self.certain += 1
         return None
 
@@ -189,21 +194,6 @@ class Task:
         return Withheld(
             f"an earlier call of the same message, {failed.tool} ({failed.handle or failed.call_id}), "
             f"did not succeed"
-        )
-
-    def _upstream(self, failed: Future) -> Failure:
-        error = failed.outcome.error if isinstance(failed.outcome, Failure) else None
-        if isinstance(error, UpstreamFailed):
-            root = error.root
-        else:
-            root = RootCause(failed.call_id, failed.tool, failed.handle, error)
-        reason = type(root.error or failed.outcome).__name__
-        return Failure(
-            UpstreamFailed(
-                f"{self.name} did not run: it needs the result of "
-                f"{root.tool} ({root.handle or root.call_id}), which has none ({reason})",
-                root,
-            )
         )
 
     def _replace(self, known: dict[str, Any], name: str, sites: tuple[Site, ...]) -> bool:

@@ -53,6 +53,9 @@ class TextDelta:
 class CallBegun:
     """A client tool call begins."""
 
+    held: bool = False
+    """The SDK makes the call as soon as it reads of it: it is to read of it when the message has ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallSealed:
@@ -127,6 +130,9 @@ class Format(Protocol):
 
     def tool_names(self, body: Json) -> list[str]:
         """The names of the client tools that a request declares."""
+
+    def continues(self, body: Json) -> bool:
+        """Whether the provider keeps the messages before those of the request."""
 
     def is_structured(self, body: Json) -> bool:
         """Whether the final text is to be JSON of a form that the request names."""

@@ -64,6 +64,10 @@ class Chat:
         schemas = (_read_tool(tool) for tool in as_list(body.get("tools")))
         return [schema.name for schema in schemas if schema is not None]
 
+    def continues(self, body: Json) -> bool:  # noqa: ARG002 - never
+        """Whether the provider keeps the messages before."""
+        return False
+
     def is_structured(self, body: Json) -> bool:
         """Whether the final text is to be JSON."""
         kind = as_object(body.get("response_format")).get("type")

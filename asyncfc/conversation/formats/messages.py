@@ -68,6 +68,10 @@ class Messages:
         schemas = (_read_tool(tool) for tool in as_list(body.get("tools")))
         return [schema.name for schema in schemas if schema is not None]
 
+    def continues(self, body: Json) -> bool:
+        """Whether the provider keeps the messages before."""
+        return as_object(body.get("thread")).get("type") == "continue"
+
     def is_structured(self, body: Json) -> bool:
         """Whether the final text is to be JSON."""
         return bool(as_object(body.get("output_config")).get("format") or body.get("output_format"))

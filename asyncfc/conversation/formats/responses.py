@@ -69,6 +69,10 @@ class Responses:
         schemas = (_read_tool(tool) for tool in as_list(body.get("tools")))
         return [schema.name for schema in schemas if schema is not None]
 
+    def continues(self, body: Json) -> bool:
+        """Whether the provider keeps the messages before."""
+        return bool(body.get("previous_response_id") or body.get("conversation"))
+
     def is_structured(self, body: Json) -> bool:
         """Whether the final text is to be JSON."""
         kind = as_object(as_object(body.get("text")).get("format")).get("type")
@@ -84,7 +88,7 @@ class Responses:
             return Entry("tool", answers=(answer,) if answer.call_id else ())
         call = responses_reply.read_call(item)
         if call is not None:
-            return Entry("assistant", calls=(call.call,))
+            return Entry("assistant", calls=(call.call,), late=call.native)
         return Entry(_other_role(item, kind), thinking=kind == "reasoning")
 
     def write(self, entry: Entry) -> list[Any]:

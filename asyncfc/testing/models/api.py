@@ -35,6 +35,7 @@ class Api(Protocol):
     """One provider's protocol, and what its server remembers."""
 
     path: str
+    """What the paths of its requests end with."""
     call_prefix: str
     """What the ids of its calls start with."""
 

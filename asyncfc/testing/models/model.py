@@ -11,17 +11,19 @@ from typing import Literal, TypeAlias
 from asyncfc.testing.models.api import Api
 from asyncfc.testing.models.chat_api import ChatApi
 from asyncfc.testing.models.faults import Faults
+from asyncfc.testing.models.gemini_api import GeminiApi
 from asyncfc.testing.models.messages_api import MessagesApi
 from asyncfc.testing.models.mind import Mind, Turn
 from asyncfc.testing.models.responses_api import ResponsesApi
 from asyncfc.testing.models.script import Json, Script
 
-FormatName: TypeAlias = Literal["chat", "responses", "messages"]
+FormatName: TypeAlias = Literal["chat", "responses", "messages", "gemini"]
 
 APIS: Mapping[FormatName, Callable[[], Api]] = {
     "chat": ChatApi,
     "responses": ResponsesApi,
     "messages": MessagesApi,
+    "gemini": GeminiApi,
 }
 
 

@@ -33,7 +33,7 @@ class Request:
 
 
 class ModelServer:
-    """A server that speaks the protocols of OpenAI (`{url}/v1`) and Anthropic (`{url}`).
+    """A server that speaks the protocols of OpenAI (`{url}/v1`), Anthropic and Gemini (`{url}`).
 
     It runs in a thread of its own between `with ... as server:` and the end of the block, where it ends
     whatever is still going on and raises what the script raised, if anything.
@@ -132,7 +132,7 @@ class ModelServer:
             writer.transport.abort()
 
     async def _respond(self, head: http.Head, raw: bytes, writer: asyncio.StreamWriter) -> None:
-        mind = self._minds.get(head.path)
+        mind = next((mind for end, mind in self._minds.items() if head.path.endswith(end)), None)
         if mind is None:
             await http.send_json(writer, 404, {"error": {"message": f"Unknown request URL: {head.path}"}})
             return
@@ -161,7 +161,7 @@ class ModelServer:
         self.requests.append(Request(head.path, head.headers, body))
         turn = mind.hear(body)
         self.replies.append(turn.reply)
-        return turn, body.get("stream") is True
+        return turn, body.get("stream") is True or ":stream" in head.path
 
     async def _send(self, turn: Turn, writer: asyncio.StreamWriter, *, streams: bool) -> None:
         fault = turn.fault.kind if turn.fault else None
