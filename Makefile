@@ -50,6 +50,7 @@ bench: venv
 	$(BIN)/python benchmarks/scale.py --calls 100000 --json
 	$(BIN)/python benchmarks/programs.py --programs 20000 --processes 2 --json
 	$(BIN)/python -m benchmarks.protocol --json
+	$(BIN)/python -m benchmarks.adapters --json
 
 # The property suite with fresh examples, many more of them.
 nightly: venv

@@ -25,7 +25,9 @@ from asyncfc.trace.events import Kind
 ROOT = Path(__file__).parents[1]
 GUIDE = [ROOT / "docs" / name for name in ("guide.md", "work.md", "loops.md")]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-RUN = [pytest.param(page, marks=pytest.mark.slow) if page.stem == "loops" else page for page in PAGES]
+ADAPTERS = sorted((ROOT / "docs" / "adapters").glob("*.md"))
+SLOW = [ROOT / "docs" / "loops.md", *ADAPTERS]  # they load SDKs and frameworks
+RUN = [pytest.param(page, marks=pytest.mark.slow) if page in SLOW else page for page in PAGES + ADAPTERS]
 """A page with servers takes a while: the SDKs load much of themselves at the first request."""
 MAX_LINES = 20
 """Of code in an example of the guide."""
@@ -111,7 +113,7 @@ def test_toml_in_a_page_is_a_file_of_effects(page: Path, tmp_path: Path) -> None
         assert load_effects(file).keys() == tomllib.loads(block)["tools"].keys()
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*PAGES, *ADAPTERS, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.stem)
 def test_a_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", _BLOCK.sub("", read(page))):
         name, _, anchor = target.partition("#")
