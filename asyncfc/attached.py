@@ -139,9 +139,7 @@ class Attached:
 
     def offer(self, tool: Tool) -> None:
         """A tool that the framework has brought only now; it stands for any of that name before."""
-        tools = self.session.tools
-        assert isinstance(tools, dict)
-        tools[tool.name] = tool
+        self.session.offer(tool)
 
     async def answer(self, call_id: str, work: Work) -> CallReply:
         """The framework makes a call: let it do this work in its turn, and answer it.

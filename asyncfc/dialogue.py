@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from asyncfc.conversation.control import await_tool, cancel_tool
 from asyncfc.conversation.formats.base import Json, ToolSchema
+from asyncfc.conversation.providers import provider_of
 from asyncfc.conversation.relaxation import relax as relaxed
 from asyncfc.conversation.returns import describe_return, may_come_from
 from asyncfc.errors import DeclarationError
@@ -49,6 +50,8 @@ class Dialogue:
         relax: where schemas admit handles: in every position (`always`), in those that the result of some
             tool may fill (`auto`), nowhere (`none`). A strict schema is relaxed as by `auto`, because its
             provider compiles it.
+        provider: whose rules hold (see `PROVIDERS`), where the requests alone do not say it: `"mistral"`,
+            say, behind an address that speaks the protocol of OpenAI.
         max_extra_messages: how many messages the model may be asked for only because outcomes were
             unseen. After that, calls are answered with their outcomes.
 
@@ -67,6 +70,7 @@ class Dialogue:
         pipelining: bool = True,
         relax: Relax = "always",
         max_extra_messages: int = 8,
+        provider: str | None = None,
     ) -> None:
         self.session = session
         self.incoming: Incoming | None = None
@@ -75,6 +79,7 @@ class Dialogue:
         """How many messages the model was asked for only because outcomes were unseen."""
         self.unrelaxed: set[str] = set()
         """Tools whose relaxed schema the provider refused."""
+        self.provider = None if provider is None else provider_of(provider)
         self._final = _one_of("final", final, ("deliver", "substitute", "open"))
         self._relax = _one_of("relax", relax, ("always", "auto", "none"))
         self._inline = frozenset(inline)
@@ -114,10 +119,14 @@ class Dialogue:
         key = json.dumps([schema.name, schema.description, schema.parameters, schema.strict], default=repr)
         if key not in self._adapted:
             picky = schema.strict or self._relax == "auto"
+            wording = self.session.wording
             parameters = relaxed(
-                schema.parameters, self.session.grammar, only=self._may_be_filled if picky else None
+                schema.parameters,
+                self.session.grammar,
+                only=self._may_be_filled if picky else None,
+                description=wording.handle,
             )
-            description = describe_return(schema.description, tool.returns)
+            description = describe_return(schema.description, tool.returns, template=wording.returns)
             self._adapted[key] = replace(schema, description=description, parameters=parameters)
         return self._adapted[key]
 

@@ -20,6 +20,7 @@ from contextlib import ExitStack, suppress
 from asyncfc.conversation.delivery import Delivery, Note
 from asyncfc.conversation.formats.base import Format, Json, Reply
 from asyncfc.conversation.placement import Placement
+from asyncfc.conversation.providers import Provider
 from asyncfc.conversation.shadow import Insertion, Shadow
 from asyncfc.dialogue import Dialogue
 from asyncfc.errors import TranscriptError
@@ -55,6 +56,10 @@ class Conversation:
         self._own_texts: dict[str, set[str]] = {}
         self.late: set[str] = set()
         self._answering: asyncio.Task[list[CallReply]] | None = None
+
+    def provider(self, body: Json) -> Provider:
+        """Whose rules hold for a request."""
+        return self.dialogue.provider or self.format.provider(body)
 
     def require_free(self) -> None:
         """Refuse what may not happen while a request is under way.
@@ -121,6 +126,13 @@ class Conversation:
             if reply.native and reply.kind == "call" and reply.outcome is None:
                 self.late.add(reply.call.id)
         return replies
+
+    async def outcome(self, incoming: Incoming, place: int) -> CallReply:
+        """The loop makes an inline call of a message: let it run, and wait for its outcome."""
+        reply = await incoming.outcome(place)
+        if reply.is_own_text:
+            self.note_own(reply)
+        return reply
 
     def note_own(self, reply: CallReply) -> None:
         """The text of a reply is asyncfc's: handles in it are to be read as such."""
@@ -264,7 +276,7 @@ class Exchange:
 
     def _composed(self, deliveries: list[Delivery | Note]) -> Json:
         written, dialogue = self._conversation.format, self._conversation.dialogue
-        provider = written.provider(self._body)
+        provider = self._conversation.provider(self._body)
         if not self._items and deliveries:
             return written.with_messages(self._body, self._conversation.placement.alone(deliveries))
         late = self._late()

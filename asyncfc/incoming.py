@@ -227,8 +227,9 @@ class Incoming:
         ]
 
     def _stuck(self) -> set[Future]:
-        """The calls that may not end before the loop has made the inline ones, and it may make these only when
-        it has the answers to those before: the first inline call, and all behind it.
+        """The first inline call, and all behind it, which may wait for it.
+
+        A loop may make it only once it has the answers to the calls before.
         """
         inline = [n for n, asked in enumerate(self._asked) if asked.kind == "inline"]
         behind = self._asked[inline[0] :] if inline else []

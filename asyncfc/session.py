@@ -132,6 +132,7 @@ class Session:
             self._wording, grammar, self._table.tag, retention=retention, max_chars=max_chars, emit=emit
         )
         made = toolbox(tools, effects or {})
+        self._waits_for_seen = irreversible == "seen"
         self._core = Core(
             tools=made,
             grammar=grammar,
@@ -142,10 +143,18 @@ class Session:
             in_flight=InFlight(duplicates),
             grace=grace,
             same_message=same_message,
-            gated=irreversible == "seen" and any(t.spec.level == "irreversible" for t in made.values()),
+            gated=False,
             retention=retention,
             emit=emit,
         )
+        for tool in made.values():
+            self.offer(tool)
+
+    def offer(self, tool: Tool) -> None:
+        """A tool that comes later than the others; it stands for any of that name before."""
+        self._core.tools[tool.name] = tool
+        if self._waits_for_seen and tool.spec.level == "irreversible":
+            self._core.gated = True
 
     @property
     def tools(self) -> Mapping[str, Tool]:

@@ -90,10 +90,11 @@ PLACES: dict[str, tuple[str, ...]] = {
     "pydantic_core": ("adapters", "depgraph.declaration", "futures.projection", "schema"),
     "pydantic_ai": ("adapters.pydantic_ai", "adapters.pydantic_ai_talk"),
     "rich": ("cli", "trace"),
-    "smolagents": ("adapters.smolagents",),
+    "smolagents": ("adapters.smolagents", "adapters.smolagents_talk"),
     "torch": ("gpu_engine",),
     "transformers": ("gpu_engine",),
     "typer": ("cli",),
+    "workflows": ("adapters.llama_index", "adapters.llama_index_talk"),  # of LlamaIndex
 }
 
 
@@ -239,7 +240,7 @@ FORBIDDEN_TEXT = [
     "shared" + "/notes",
     "shared" + "/bfcl",
 ]
-SKIPPED_FOLDERS = {".git", ".venv", "__pycache__", ".hypothesis", "build", "dist", "htmlcov"}
+SKIPPED_FOLDERS = {".git", ".venv", ".venv-litellm", "__pycache__", ".hypothesis", "build", "dist", "htmlcov"}
 
 
 def text_files() -> Iterator[Path]:

@@ -62,19 +62,38 @@ class Placement:
         anchors = self.shadow.anchors(items)
         place = len(items) - 1 if behind else _last_fixed(entries, anchors, self.shadow)
         placed = [self._late(one, anchors[place]) for one in answers]
-        if not rest:
-            return placed
-        anchor, last = anchors[place], entries[place].role
-        if last == "tool" and not behind and not self.shadow.was_sent(anchor):
-            return [*placed, Insertion(anchor, "extend", text=f"\n\n{self._block(rest)}")]
-        thinking = any(entry.thinking for entry in entries)
-        follows = "user" if place < len(items) - 1 or last == "tool" else last
-        if behind:
-            follows, last = "assistant", "assistant"
-        form = delivery_form(provider, follows, thinking, before=last)
-        if form == "note" and not behind and entries[-1].role == "user" and not provider.user_after_user:
-            return [*placed, Insertion(anchors[-1], "prefix", text=f"{self._block(rest)}\n\n")]
-        return [*placed, Insertion(anchor, "after", items=tuple(self._items(rest, form)))]
+        if rest and behind:
+            form = delivery_form(provider, "assistant", any(entry.thinking for entry in entries))
+            placed.append(Insertion(anchors[place], "after", items=self._items(rest, form)))
+        elif rest:
+            left_out = any(answer.call_id in late for answer in entries[place].answers)
+            may_grow = not left_out and not self.shadow.was_sent(anchors[place])
+            placed.append(self._among(rest, entries, anchors, place, provider, may_grow=may_grow))
+        return placed
+
+    def _among(
+        self,
+        rest: Sequence[Delivery | Note],
+        entries: Sequence[Entry],
+        anchors: Sequence[Anchor],
+        place: int,
+        provider: Provider,
+        *,
+        may_grow: bool,
+    ) -> Insertion:
+        """Behind the item at this place, where the loop's own items end or a person's follow."""
+        last, is_end = entries[place].role, place == len(entries) - 1
+        answer = Insertion(anchors[place], "extend", text=f"\n\n{self._block(rest)}")
+        if last == "tool" and may_grow:
+            return answer
+        follows = "assistant" if is_end and last == "tool" else "user" if not is_end else last
+        form = delivery_form(provider, follows, any(entry.thinking for entry in entries), before=last)
+        if form == "note" and entries[-1].role == "user" and not provider.user_after_user:
+            return Insertion(anchors[-1], "prefix", text=f"{self._block(rest)}\n\n")
+        only_pair = is_end and last == "tool" and not provider.user_after_tool
+        if only_pair and (form == "note" or not self.awaits):
+            return answer  # although it was sent: all else is refused
+        return Insertion(anchors[place], "after", items=self._items(rest, form, even_notes=only_pair))
 
     def alone(self, deliveries: Sequence[Delivery | Note]) -> list[Any]:
         """The items of a request that has none of its own."""
@@ -95,14 +114,18 @@ class Placement:
         answer = Entry("tool", answers=(CallAnswer(delivery.call_id, delivery.text),))
         return Insertion(anchor, "after", items=tuple(self.format.write(answer)))
 
-    def _items(self, deliveries: Sequence[Delivery | Note], form: str) -> list[Any]:
+    def _items(
+        self, deliveries: Sequence[Delivery | Note], form: str, *, even_notes: bool = False
+    ) -> tuple[Any, ...]:
+        """A pair or a note; a pair may bring what people have said where nothing else is allowed."""
         handles = [one.handle for one in deliveries if isinstance(one, Delivery)]
-        if form != "pair" or not self.awaits or not handles:
-            return self.alone(deliveries)
-        call = Call(f"await{len(self.shadow):04}", AWAIT_FUTURE, json.dumps({"handles": handles}))
+        if form != "pair" or not self.awaits or not (handles or even_notes):
+            return tuple(self.alone(deliveries))
+        arguments = {"handles": handles} if handles else {}
+        call = Call(f"await{len(self.shadow):04}", AWAIT_FUTURE, json.dumps(arguments))
         text = "\n\n".join(one.text for one in deliveries)
         entries = [Entry("assistant", calls=(call,)), Entry("tool", answers=(CallAnswer(call.id, text),))]
-        return [item for entry in entries for item in self.format.write(entry)]
+        return tuple(item for entry in entries for item in self.format.write(entry))
 
     def _block(self, deliveries: Sequence[Delivery | Note]) -> str:
         return self.wording.block.format(results="\n\n".join(one.text for one in deliveries))

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from asyncfc.errors import DeclarationError
+
 if TYPE_CHECKING:  # the transcript is checked against this table, so it imports this module
     from asyncfc.conversation.transcript import Role
 
@@ -95,6 +97,18 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
     }
 )
 """The table, by name."""
+
+
+def provider_of(name: str) -> Provider:
+    """The row of a name.
+
+    Raises:
+        DeclarationError: there is none.
+    """
+    if name not in PROVIDERS:
+        raise DeclarationError(f"there is no provider {name!r}; they are {', '.join(map(repr, PROVIDERS))}")
+    return PROVIDERS[name]
+
 
 DeliveryForm: TypeAlias = Literal["piggyback", "pair", "note"]
 

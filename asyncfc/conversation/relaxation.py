@@ -13,11 +13,12 @@ from typing import Any
 
 from asyncfc.conversation.formats.base import Json
 from asyncfc.conversation.marks import UNIONS, Marks, as_list, follow
+from asyncfc.conversation.wording import Wording
 from asyncfc.futures.handle import THIS, HandleGrammar
 from asyncfc.futures.schema import MAX_NESTING
 
 HANDLE_NAME = "handle"
-HANDLE_DESCRIPTION = "The result of another call: its handle, or a part of it by a path behind the handle."
+_WORDING = Wording()
 
 _ANNOTATIONS = frozenset(
     ("title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment")
@@ -48,7 +49,7 @@ _LIMITS_ON_TEXT = frozenset(
 )
 
 
-def handle_schema(grammar: HandleGrammar, description: str = HANDLE_DESCRIPTION) -> Json:
+def handle_schema(grammar: HandleGrammar, description: str = _WORDING.handle) -> Json:
     """The schema of a text that is one reference: a handle of any session, a path if any, braces or not.
 
     The pattern is one that every dialect of regular expressions reads alike, without lookaround.
@@ -68,7 +69,7 @@ def relax(
     grammar: HandleGrammar,
     *,
     only: Callable[[Json], bool] | None = None,
-    description: str = HANDLE_DESCRIPTION,
+    description: str = _WORDING.handle,
 ) -> Json:
     """The schema with handles admitted (DESIGN D7).
 

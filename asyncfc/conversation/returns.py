@@ -12,10 +12,11 @@ from typing import Any
 
 from asyncfc.conversation.formats.base import Json
 from asyncfc.conversation.marks import as_list, follow
+from asyncfc.conversation.wording import Wording
 from asyncfc.futures.schema import NONE, KindReader, Kinds, own_kinds
 
 MAX_RETURN_CHARS = 300
-RETURN_TEMPLATE = "{description}\nReturns {type}"
+_WORDING = Wording()
 _MAX_LEVELS = 4
 _MAX_DEPTH = 40
 _MAX_LITERALS = 8
@@ -91,7 +92,7 @@ def describe_return(
     description: str,
     returns: Json | None,
     max_chars: int = MAX_RETURN_CHARS,
-    template: str = RETURN_TEMPLATE,
+    template: str = _WORDING.returns,
 ) -> str:
     """The description of a tool, with a last line that tells what it returns, if that is known.
 
@@ -102,15 +103,15 @@ def describe_return(
         description: of the tool.
         returns: the schema of what it returns, None if not known.
         max_chars: at most so many characters for the type; what is further in is left out first.
-        template: filled by `str.format` with `description` and `type`.
+        template: of the last line, filled by `str.format` with `type`.
     """
     if not isinstance(returns, Mapping):
         return description
     sketch = _sketch(returns, max_chars)
     if sketch == "any":
         return description
-    text = template.format(description=description, type=sketch)
-    return text if description else text.lstrip()
+    told = template.format(type=sketch)
+    return f"{description}\n{told}" if description else told
 
 
 def _sketch(schema: Json, max_chars: int) -> str:

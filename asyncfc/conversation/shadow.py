@@ -32,8 +32,7 @@ class Anchor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Insertion:
-    """One piece: a text behind the last answer of an item or before its own, items after it, or that it is
-    left out."""
+    """One piece: a text behind an item's last answer or before its own, items after it, or that it is out."""
 
     anchor: Anchor
     form: Literal["extend", "prefix", "after", "omit"]
@@ -48,13 +47,16 @@ class Shadow:
         self._format = format
         self._insertions: list[Insertion] = []
         self._sent: Counter[Key] = Counter()
+        self._read: tuple[Sequence[Any], list[Anchor]] = ((), [])
 
     def __len__(self) -> int:
         return len(self._insertions)
 
     def anchors(self, items: Sequence[Any]) -> list[Anchor]:
-        """One per item."""
-        return anchors([self._format.read(item) for item in items], items)
+        """One per item; asked again for the same list, it is not read again."""
+        if self._read[0] is not items:
+            self._read = (items, anchors([self._format.read(item) for item in items], items))
+        return self._read[1]
 
     def was_sent(self, anchor: Anchor) -> bool:
         """Whether a request that succeeded held this item; then it must not change any more."""

@@ -99,10 +99,13 @@ class Wording:
     cancel_refused: str = "The call {handle} of {tool} cannot be stopped; it goes on."
     cancel_over: str = "The call {handle} of {tool} has ended already; there is nothing to cancel."
 
-    # --- the description of a tool ---
+    # --- the schema of a tool ---
+
+    # What a model reads where a parameter admits a handle, once per tool.
+    handle: str = "The result of another call: its handle, or a part of it by a path behind the handle."
 
     # type. So that a model knows which path leads to what it needs before it has seen any result.
-    returns: str = "Returns {type}."
+    returns: str = "Returns {type}"
 
     # --- in the final answer, which people read ---
 

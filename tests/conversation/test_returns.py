@@ -153,7 +153,7 @@ def test_a_tool_without_a_description_gets_the_line_alone() -> None:
 
 
 def test_the_wording_may_be_replaced() -> None:
-    assert describe_return("{type}", INTEGER, template="{description} -> {type}") == "{type} -> integer"
+    assert describe_return("{type}", INTEGER, template="-> {type}") == "{type}\n-> integer"
 
 
 def test_what_is_further_in_is_left_out_first() -> None:
