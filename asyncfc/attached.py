@@ -64,7 +64,7 @@ def attached_tool(
 
 
 def value_of(text: str) -> Any:
-    """What other calls get of a tool that gives nothing but text: the object, array or number in it, or it."""
+    """What other calls get of a tool that gives only text: the object, array or number in it, or the text."""
     try:
         number = json.loads(text) if _NUMBER.fullmatch(text) else None
     except ValueError:  # of more digits than Python converts

@@ -11,6 +11,8 @@ CASES: Mapping[str, str] = {
     "run": "benchmarks.adapters.loop:play",
     "openai": "benchmarks.adapters.clients:openai",
     "anthropic": "benchmarks.adapters.clients:anthropic",
+    "openai-agents": "benchmarks.adapters.openai_agents:play",
+    "pydantic-ai": "benchmarks.adapters.pydantic_ai:play",
 }
 """By name: `module:function`. An adapter adds its line here, and a module of its own beside this one."""
 
