@@ -1,7 +1,4 @@
-"""An agent of smolagents: `attach` is all that is added.
-
-The model is a script: no key, no network needed. Like a real one it copies handles out of what it reads.
-"""
+"""An agent of smolagents: `attach` is all that is added. The model is a script: no key, no network needed."""
 
 # mypy: disable-error-code="import-untyped, untyped-decorator, misc"
 # smolagents has no type hints for others.
@@ -57,9 +54,8 @@ class Scripted(Model):
         """Look for two things, book with them, and tell what became of it."""
         time.sleep(0.1)
         observed = [m.content[0]["text"] for m in messages if m.role == MessageRole.TOOL_RESPONSE]
-        given = (
-            re.findall(r"\$\w+(?= is running)", "\n".join(observed)) or "\n".join(observed).splitlines()[1:]
-        )
+        text = "\n".join(observed)
+        given = re.findall(r"\$\w+(?= is running)", text) or text.splitlines()[1:]
         if not observed:
             return calls(find_flight={"city": "London"}, find_weather={"city": "London"})
         if len(observed) == 1:

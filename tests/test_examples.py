@@ -22,7 +22,9 @@ from benchmarks.protocol.turns import BFCL_MIX
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+ELSEWHERE = "litellm_agent"
+"""It runs in an environment of its own, where `tests/adapters/litellm` executes it."""
+EXAMPLES = [path for path in sorted((ROOT / "examples").glob("*.py")) if path.stem != ELSEWHERE]
 
 
 def source(name: str) -> str:
@@ -74,20 +76,6 @@ def test_the_wrapped_loop_gives_the_same_answer_sooner() -> None:
     assert float(fast.split()[0]) < 2.1 <= float(slow.split()[0])  # it sleeps for 2.1 s
 
 
-def test_any_model_ends_with_what_it_was_told_last(capsys: pytest.CaptureFixture[str]) -> None:
-    names = runpy.run_path(str(ROOT / "examples" / "any_model.py"))
-    run_virtual(names["main"])
-    answer = "Mail sent to ada@example.com: You have 250 euros."
-    assert capsys.readouterr().out.splitlines() == [answer, "4 messages of the model"]
-
-
-@pytest.mark.slow
-def test_the_stream_shows_each_message_and_nothing_that_came_too_early() -> None:
-    printed = run(ROOT / "examples" / "anthropic_stream.py").splitlines()
-    sent = "sent to ada@example.com: You have 250 euros."
-    assert printed == ["I look it up.", "I mail it.", f"Done: {sent}"]
-
-
 def test_the_examples_are_few_and_short() -> None:
     assert len(EXAMPLES) <= 10
     assert all(len(path.read_text(encoding="utf-8").splitlines()) < 80 for path in EXAMPLES)
@@ -105,7 +93,6 @@ def test_a_declaration_in_the_readme_is_accepted(declaration: str) -> None:
 @pytest.mark.slow
 def test_an_example_runs_as_a_program() -> None:
     assert run(ROOT / "examples" / "quickstart.py")
-    assert run(ROOT / "examples" / "any_model.py")
 
 
 @pytest.mark.slow
