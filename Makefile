@@ -5,9 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIN := --constraint constraints.txt
+LITELLM := .venv-litellm
+LITELLM_PIN := --constraint constraints-litellm.txt
 
 .DEFAULT_GOAL := check
-.PHONY: venv demo test check lint coverage bench nightly peers clean
+.PHONY: venv litellm demo test check lint coverage bench nightly peers clean
 
 # The environment: pinned, the package editable, only what the project uses today.
 # (Without pip at first: some systems ship venv without it.)
@@ -21,13 +23,24 @@ $(STAMP): pyproject.toml constraints.txt requirements-bfcl.txt
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-bfcl.txt
 	touch $@
 
+# LiteLLM needs older releases of what other frameworks need, so that it has an environment of its own.
+litellm: $(LITELLM)/.installed
+
+$(LITELLM)/.installed: pyproject.toml constraints-litellm.txt
+	test -x $(LITELLM)/bin/python || $(PYTHON) -m venv --clear --without-pip $(LITELLM)
+	$(PYTHON) -m pip --python $(LITELLM)/bin/python install --quiet $(LITELLM_PIN) pip
+	$(LITELLM)/bin/python -m pip install --quiet $(LITELLM_PIN) --build-constraint constraints-litellm.txt \
+		--editable .[litellm,testing] pytest
+	touch $@
+
 # The main job on real input: synchronously, then through a session, then compared.
 demo: venv
 	$(BIN)/python -m benchmarks.bfcl
 
 # Everything that must hold before a merge.
-test: lint
+test: lint litellm
 	$(BIN)/python -m pytest
+	$(LITELLM)/bin/python -m pytest tests/adapters/litellm
 	@echo "Not run: nothing was left out."
 
 # The fast part of `test`, for the edit loop.
@@ -61,5 +74,5 @@ peers:
 	@echo "peers: nothing to set up today"
 
 clean:
-	rm -rf $(VENV) build dist htmlcov .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LITELLM) build dist htmlcov .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

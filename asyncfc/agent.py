@@ -130,13 +130,16 @@ class _Loop:
         may_mention = self._dialogue.session.handles.may_mention
         streamed = Streamed(reader, may_mention, exchange.may_be_superseded)
         incoming = exchange.begin()
-        async for chunk in chunks:
-            step = streamed.feed(_plain(chunk))
-            for call in step.sealed:
-                incoming.seal(call, known=True)
-            if step.ended:
-                exchange.ended(reader.reply())
-            self._show(shown, step.passed)
+        try:
+            async for chunk in chunks:
+                step = streamed.feed(_plain(chunk))
+                for call in step.sealed:
+                    incoming.seal(call, known=True)
+                if step.ended:
+                    exchange.ended(reader.reply())
+                self._show(shown, step.passed)
+        finally:
+            await _close(chunks)
         if not streamed.ended:
             raise TranscriptError("the model's stream ended without a chunk that has a finish_reason")
         if not await exchange.concluded(reader.reply()):
@@ -160,6 +163,14 @@ class _Loop:
         for reply in given:
             self._conversation.note_own(reply)
         return [{"role": "tool", "tool_call_id": reply.call.id, "content": reply.text} for reply in given]
+
+
+async def _close(chunks: AsyncIterator[Any]) -> None:
+    """A stream that is not read to its end holds its connection until somebody closes it."""
+    close = getattr(chunks, "aclose", None) or getattr(chunks, "close", None)
+    closing = None if close is None else close()
+    if inspect.isawaitable(closing):
+        await closing
 
 
 async def _asked(model: Model, messages: list[Json], tools: list[Json]) -> Any:

@@ -57,8 +57,7 @@ class Answering:
                 await wait_settled(self._blind)
         except BaseException:  # the caller was cancelled: it may ask again; else the outcomes are delivered
             self._state = "committed"
-            for call, future in zip(self._calls, self._futures, strict=True):
-                self._owe(call, future)
+            self._leave_for_later(self._futures)
             raise
         own = {task.order: task.own for task in self._tasks if task.keep_own}
         self._tasks = [task for task in self._tasks if task.waits or task.future in self._inline]
@@ -76,9 +75,13 @@ class Answering:
                 held together; else one after the other, and the grace is for all of them in all.
         """
         self.ask_for(future)
-        held = await self._hold_one(future, together=together) if self._core.grace != 0 else 0.0
-        if future.order in self._withheld:
-            await wait_settled(self._blind)
+        try:
+            held = await self._hold_one(future, together=together) if self._core.grace != 0 else 0.0
+            if future.order in self._withheld:
+                await wait_settled(self._blind)
+        except BaseException:  # as in `answers`
+            self._leave_for_later([future])
+            raise
         return self._answer_alone(future, held)
 
     def ask_for(self, future: Future) -> None:
@@ -96,7 +99,11 @@ class Answering:
     async def outcome(self, future: Future) -> Answer:
         """Let a call of this message run, wait until it has settled, and answer it."""
         self.ask_for(future)
-        await future.wait()
+        try:
+            await future.wait()
+        except BaseException:  # as in `answers`
+            self._leave_for_later([future])
+            raise
         return self._answer_alone(future, 0.0)
 
     def give_up(self, future: Future, reason: str) -> None:
@@ -153,6 +160,10 @@ class Answering:
         value = own if isinstance(outcome, Value) else None
         error = outcome.error if isinstance(outcome, Failure) else None
         return Answer(call.id, text, value, error, future, held)
+
+    def _leave_for_later(self, futures: Sequence[Future]) -> None:
+        """Nobody gets these answers now; what was answered or delivered before is not delivered again."""
+        self.owe([future for future in futures if not future.shown])
 
     def _owe(self, call: Call, future: Future) -> str:
         future.shown = True

@@ -153,8 +153,7 @@ class Attached:
             raise TranscriptError(f"call {call_id!r} stands in no message that was received")
         incoming, place = self._places[call_id]
         slot = self._slots[incoming][place]
-        if slot.work is None:
-            slot.work, slot.context = work, contextvars.copy_context()
+        slot.bring(work)
         direct = self.dialogue.exhausted
         return await incoming.answer(place, together=self._together, direct=direct)
 
@@ -176,7 +175,7 @@ class Attached:
             Exception: what the call raises.
         """
         slot = _Slot()
-        slot.work, slot.context = work, contextvars.copy_context()
+        slot.bring(work)
         token = _SLOT.set(slot)
         try:
             return await self.session.call(tool, arguments)
@@ -204,20 +203,29 @@ class Attached:
 
 
 class _Slot:
-    """What one call does, once the framework's hook has come: the work, and the hook's context variables."""
+    """What one call does, once the framework's hook has come: the work, and the hook's context variables.
 
-    __slots__ = ("context", "work")
+    Let go of when the call starts: both may hold all that the framework had then, its messages included.
+    """
+
+    __slots__ = ("_brought", "_given")
 
     def __init__(self) -> None:
-        self.work: Work | None = None
-        self.context: contextvars.Context | None = None
+        self._brought = False
+        self._given: tuple[Work, contextvars.Context] | None = None
+
+    def bring(self, work: Work) -> None:
+        """The hook has come; it may come again."""
+        if not self._brought:
+            self._brought, self._given = True, (work, contextvars.copy_context())
 
     def take(self) -> tuple[Work, contextvars.Context]:
         """The work of the call that runs here, and the context to do it in."""
-        if self.work is None or self.context is None:
+        given, self._given = self._given, None
+        if given is None:
             raise InternalError("an attached call was started before its framework asked for it")
-        self.context.run(CALLER.set, CALLER.get())
-        return self.work, self.context
+        given[1].run(CALLER.set, CALLER.get())
+        return given
 
 
 _SLOT: ContextVar[_Slot] = ContextVar("asyncfc_slot")

@@ -73,8 +73,6 @@ class Dialogue:
         provider: str | None = None,
     ) -> None:
         self.session = session
-        self.incoming: Incoming | None = None
-        """The newest message of the model."""
         self.extra_messages = 0
         """How many messages the model was asked for only because outcomes were unseen."""
         self.unrelaxed: set[str] = set()
@@ -160,10 +158,13 @@ class Dialogue:
         Nothing but reads is left of it, as nothing else may be waited for. Where a tool is irreversible not
         even these: what the model has seen counts from the moment at which a message begins.
         """
+        message = incoming.broken()
+        if not message.is_open:  # the session was closed meanwhile
+            return
         if any(tool.spec.level == "irreversible" for tool in self.session.tools.values()):
-            incoming.broken().withdraw("its message broke off")
+            message.withdraw("its message broke off")
         else:
-            self._again = incoming.broken().retry()
+            self._again = message.retry()
 
     @property
     def may_be_provisional(self) -> bool:

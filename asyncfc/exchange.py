@@ -31,9 +31,9 @@ class Conversation:
     """What the exchanges of one conversation share.
 
     State: `_answering` gives the answers to the newest message of the model, `incoming`, once somebody has
-    asked for them. `_own_texts` are the texts of asyncfc that calls were answered with, rather than with the
-    tool's own result, by their ids; `late` are the calls that the provider lets be answered late and that
-    were answered with a handle.
+    asked for them, and `_waiting` of these wait. `_own_texts` are the texts of asyncfc that calls were
+    answered with, rather than with the tool's own result, by their ids; `late` are the calls that the
+    provider lets be answered late and that were answered with a handle.
 
     Args:
         dialogue: its protocol.
@@ -56,6 +56,7 @@ class Conversation:
         self._own_texts: dict[str, set[str]] = {}
         self.late: set[str] = set()
         self._answering: asyncio.Task[list[CallReply]] | None = None
+        self._waiting = 0
 
     def provider(self, body: Json) -> Provider:
         """Whose rules hold for a request."""
@@ -81,14 +82,17 @@ class Conversation:
     def received(self, incoming: Incoming) -> None:
         """A message of the model has ended."""
         self.incoming, self._answering = incoming, None
-        self.loop = asyncio.get_running_loop()
 
     async def answers(self) -> list[CallReply]:
         """The answers to the newest message of the model, one per call, in order; always the same."""
         assert self.incoming is not None
         if self._answering is None:
             self._answering = asyncio.ensure_future(self._answer(self.incoming))
-        return await asyncio.shield(self._answering)
+        self._waiting += 1
+        try:
+            return await asyncio.shield(self._answering)
+        finally:
+            self._waiting -= 1
 
     def ready_answers(self) -> list[CallReply]:
         """The same answers, for who cannot wait: they were asked for before.
@@ -107,6 +111,8 @@ class Conversation:
         incoming, self.incoming = self.incoming, None
         if incoming is None:
             return
+        if self._answering is not None and not self._waiting:  # else it would tell nobody what it waits for
+            self._answering.cancel()
         if self.owns_tools and self._answering is not None:
             incoming.take_all()
         ignored = [call.tool for call in incoming.leave()]
@@ -144,15 +150,16 @@ class Conversation:
 
         The id alone does not tell, as ids may repeat.
         """
-        owns = self._own_texts.get(call_id or "", ())
-        return any(form in text for own in owns for form in (own, _in_json(own), json.dumps(own)[1:-1]))
+        owns = () if call_id is None else self._own_texts.get(call_id, ())
+        return text in owns or any(
+            form in text for own in owns for form in (own, _in_json(own), json.dumps(own)[1:-1])
+        )
 
 
 class Exchange:
     """One request of a loop.
 
-    State: `_behind` is what has come in since and the loop does not see: a provisional message, and what
-    was delivered behind it. `_fresh` is what the request under way inserts, `_answered_late` the ids of late
+    State: `_fresh` is what the request under way inserts, `_answered_late` the ids of late
     calls that it answers. `_since` is how many insertions are older, where the provider keeps these.
 
     Args:
@@ -167,7 +174,6 @@ class Exchange:
         conversation.require_free()
         self._conversation = conversation
         self._body = body
-        self._behind: list[Insertion] = []
         self._fresh: list[Insertion] = []
         self._answered_late: set[str] = set()
         self._request = ExitStack()
@@ -205,14 +211,15 @@ class Exchange:
     def begin(self) -> Incoming:
         """The reply begins: its calls are sealed one by one."""
         self.incoming = self._conversation.dialogue.begin()
+        self._conversation.loop = asyncio.get_running_loop()  # before any call of the message can run
         return self.incoming
 
     def ended(self, reply: Reply) -> None:
         """The reply is there, its calls sealed: the request has been seen, and the calls may run."""
         self._request.close()
         self._conversation.late -= self._answered_late
-        self._conversation.shadow.keep(self._items, [*self._behind, *self._fresh])
-        self._behind, self._fresh = [], []
+        self._conversation.shadow.keep(self._items, self._fresh)
+        self._fresh = []
         incoming, self.incoming = self.incoming, None
         assert incoming is not None
         if reply.cut is None:
@@ -233,8 +240,8 @@ class Exchange:
             self.over()
             raise
         if go_on:
-            last = self._conversation.shadow.anchors(self._items)[-1]
-            self._behind.append(Insertion(last, "after", items=reply.items))
+            shadow = self._conversation.shadow
+            shadow.keep((), [Insertion(shadow.anchors(self._items)[-1], "after", items=reply.items)])
         else:
             self.over()
         return not go_on
@@ -283,11 +290,9 @@ class Exchange:
         self._answered_late = set()
         self._fresh = self._conversation.placement.omit(self._items, late)
         if deliveries:
-            self._fresh += self._conversation.placement.place(
-                deliveries, self._items, provider, late=late, behind=bool(self._behind)
-            )
+            self._fresh += self._conversation.placement.place(deliveries, self._items, provider, late=late)
             self._answered_late = {one.call_id for one in deliveries if isinstance(one, Delivery)}
-        items = self._conversation.shadow.apply(self._items, [*self._behind, *self._fresh], since=self._since)
+        items = self._conversation.shadow.apply(self._items, self._fresh, since=self._since)
         body = written.with_messages(self._body, items)
         body = written.with_tools(body, dialogue.adapt, dialogue.controls)
         if dialogue.note is not None and written.tool_names(body):
@@ -306,8 +311,8 @@ class Exchange:
 
     def _inert(self, text: str, call_id: str | None) -> str:
         """A text of a person or a tool, with what looks like a handle of this session made inert (H2)."""
-        own = self._conversation.is_own(text, call_id)
-        return text if own else self._conversation.session.handles.escape(text)
+        escaped = self._conversation.session.handles.escape(text)
+        return text if escaped == text or self._conversation.is_own(text, call_id) else escaped
 
     def over(self) -> None:
         """The loop has its reply, or an error."""

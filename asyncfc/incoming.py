@@ -60,6 +60,8 @@ class _Asked:
     future: Future | None = None
     request: AwaitRequest | CancelRequest | str | None = None
     """Of a control call; a string says why it cannot be understood."""
+    said: str | None = None
+    """What a control call was answered with; asked for again, it is answered so again (DESIGN O4)."""
 
 
 class Incoming:
@@ -83,6 +85,7 @@ class Incoming:
         """Why the message is not complete, once that is known."""
         self.taken: set[int] = set()
         """The places of the calls that the loop has made."""
+        self._let_go: set[int] = set()
 
     @property
     def calls(self) -> list[Call]:
@@ -140,6 +143,11 @@ class Incoming:
         """The loop answers every call with what `answers` gives."""
         self.taken.update(range(len(self._asked)))
 
+    def let_go(self, place: int) -> None:
+        """The loop does not wait any more for a call that it has made; it may make it again."""
+        self.taken.discard(place)
+        self._let_go.add(place)
+
     def open_places(self, tool: str) -> list[int]:
         """The places of the calls of a tool that the loop has not made yet."""
         return [n for n, call in enumerate(self.calls) if call.tool == tool and n not in self.taken]
@@ -172,17 +180,17 @@ class Incoming:
         """The loop goes on: what it has not asked for by now it never will.
 
         Returns:
-            the calls that have run all the same; what they bring is delivered later.
+            the calls that it never made and that have run all the same; what they bring is delivered later.
         """
         if self.cut_off is not None:
             return []
-        untaken = [asked for place, asked in enumerate(self._asked) if place not in self.taken]
-        ignored = [asked for asked in untaken if asked.kind == "call" and asked.future is not None]
-        self._message.owe({asked.future for asked in ignored if asked.future is not None})
+        untaken = {place: asked for place, asked in enumerate(self._asked) if place not in self.taken}
+        ignored = {n: asked for n, asked in untaken.items() if asked.kind == "call"}
+        self._message.owe({asked.future for asked in ignored.values() if asked.future is not None})
         for asked in self._asked:
             if asked.kind == "inline" and asked.future is not None and not asked.future.shown:
                 self._message.give_up(asked.future, self._wording.never_made)
-        return [asked.call for asked in ignored]
+        return [asked.call for place, asked in ignored.items() if place not in self._let_go]
 
     async def answer(self, place: int, *, together: bool, direct: bool = False) -> CallReply:
         """What one call is answered with, asked for alone.
@@ -195,8 +203,9 @@ class Incoming:
         asked = self._asked[place]
         self.taken.add(place)
         if asked.future is None:
-            if place in self._waits:
-                await self._wait(place, self._waits[place])
+            if place in self._waits and asked.said is None:
+                never = set() if together else self._not_asked_for()
+                await self._wait(place, [future for future in self._waits[place] if future not in never])
             return CallReply(asked.call, asked.kind, await self._text(place, None), None)
         if direct or asked.kind == "inline":
             return await self.outcome(place)
@@ -214,8 +223,13 @@ class Incoming:
         if self.cut_off is not None:
             return [CallReply(asked.call, asked.kind, self._wording.cut_off, None) for asked in self._asked]
         stuck = self._stuck()
-        for place, futures in self._waits.items():
-            await self._wait(place, [future for future in futures if future not in stuck])
+        for place, asked in enumerate(self._asked):
+            if place in self._waits:
+                await self._wait(place, [future for future in self._waits[place] if future not in stuck])
+            elif isinstance(
+                asked.request, CancelRequest
+            ):  # at its place: a wait behind it is for what it leaves
+                await self._text(place, None)
         if direct:
             await wait_settled([f for a in self._asked if (f := a.future) is not None and f not in stuck])
         given = iter(await self._message.answers(hold=not self._waits))
@@ -235,6 +249,11 @@ class Incoming:
         behind = self._asked[inline[0] :] if inline else []
         return {asked.future for asked in behind if asked.future is not None}
 
+    def _not_asked_for(self) -> set[Future]:
+        """The calls that have not begun, as the program has not come to them: no wait can be for these."""
+        begun = self.taken
+        return {a.future for n, a in enumerate(self._asked) if n not in begun and a.future is not None}
+
     async def _wait(self, place: int, futures: Sequence[Future]) -> None:
         request = self._asked[place].request
         assert isinstance(request, AwaitRequest)
@@ -244,15 +263,15 @@ class Incoming:
         asked = self._asked[place]
         if answer is not None:
             return answer.text
-        match asked.request:
-            case AwaitRequest():
-                return await self._awaited(place, asked.request)
-            case CancelRequest():
-                return self._cancelled(asked.request, place)
-            case str():
-                return asked.request
-            case None:
-                return ""
+        if asked.said is None:
+            match asked.request:
+                case AwaitRequest():
+                    asked.said = await self._awaited(place, asked.request)
+                case CancelRequest():
+                    asked.said = self._cancelled(asked.request, place)
+                case other:
+                    asked.said = other or ""
+        return asked.said
 
     async def _awaited(self, place: int, request: AwaitRequest) -> str:
         """The outcomes that no other answer of this message shows, and what is still open."""

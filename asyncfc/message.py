@@ -38,6 +38,11 @@ class Message(Answering):
         if core.gated and not self._inside:  # what a tool knows is the tool's business
             self._blind = core.outbox.unseen()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes calls: it is neither complete nor taken back."""
+        return self._state == "open"
+
     def seal(self, call: Call, *, waits: bool = False, inline: bool = False) -> Future:
         """Register the next call of this message. A call that cannot be made settles at once, as failed.
 

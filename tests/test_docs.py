@@ -26,8 +26,14 @@ ROOT = Path(__file__).parents[1]
 GUIDE = [ROOT / "docs" / name for name in ("guide.md", "work.md", "loops.md")]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ADAPTERS = sorted((ROOT / "docs" / "adapters").glob("*.md"))
+ELSEWHERE = [ROOT / "docs" / "adapters" / "litellm.md"]
+"""It runs in an environment of its own, where `tests/adapters/litellm` executes it."""
 SLOW = [ROOT / "docs" / "loops.md", *ADAPTERS]  # they load SDKs and frameworks
-RUN = [pytest.param(page, marks=pytest.mark.slow) if page in SLOW else page for page in PAGES + ADAPTERS]
+RUN = [
+    pytest.param(page, marks=pytest.mark.slow) if page in SLOW else page
+    for page in PAGES + ADAPTERS
+    if page not in ELSEWHERE
+]
 """A page with servers takes a while: the SDKs load much of themselves at the first request."""
 MAX_LINES = 20
 """Of code in an example of the guide."""

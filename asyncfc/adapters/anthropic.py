@@ -21,7 +21,8 @@ except ImportError as error:
         "asyncfc.adapters.anthropic needs the Anthropic SDK: pip install 'asyncfc[anthropic]'"
     ) from error
 
-from asyncfc.adapters.wrapping import Tools, Wrapped, wrap_client
+from asyncfc.adapters.wrapped import Tools, Wrapped
+from asyncfc.adapters.wrapping import wrap_client
 from asyncfc.conversation.formats.messages import MESSAGES
 
 ClientT = TypeVar("ClientT", Anthropic, AsyncAnthropic)

@@ -78,4 +78,6 @@ def copy_elapsed(response: httpx2.Response, other: httpx2.Response) -> None:
 def error_event(response: httpx2.Response) -> bytes:
     """An error of the provider, in the middle of a stream that has begun well."""
     error = parsed(response.content).get("error") or {"message": response.text}
+    if "status" in error:  # Google's: its SDK knows no names of events, and looks for nothing but this
+        return encode(None, dumped({"error": error}))
     return encode("error", dumped({"type": "error", "error": error}))

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol, Self
 from asyncfc.conversation.control import AWAIT_FUTURE, CANCEL_FUTURE
 from asyncfc.errors import CallError, TranscriptError
 from asyncfc.exchange import Conversation
+from asyncfc.execution.threads import MAILBOX
 from asyncfc.futures.outcome import Failure, Value
 from asyncfc.futures.plain import safe_text
 from asyncfc.incoming import CallReply, Incoming
@@ -152,9 +153,17 @@ class Callables:
             taken.incoming.give_up(taken.place)
         if taken is None or taken.changed:
             return await self._session_of(name).call(name, arguments)
+        try:
+            reply = await self._reply(taken)
+        except BaseException:  # the loop waits no longer: what the call brings is delivered later
+            taken.incoming.let_go(taken.place)
+            raise
+        return _given(reply)
+
+    async def _reply(self, taken: _Taken) -> CallReply:
         if taken.incoming.is_inline(taken.place):
-            return _given(await taken.incoming.outcome(taken.place))
-        return _given((await taken.conversation.answers())[taken.place])
+            return await taken.conversation.outcome(taken.incoming, taken.place)
+        return (await taken.conversation.answers())[taken.place]
 
     def _make_at_once(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The same for a synchronous function whose session has the loop of the program.
@@ -168,7 +177,11 @@ class Callables:
         conversation = self._conversation()
         loop = None if conversation is None else conversation.loop
         if loop is not None and loop is not _running_loop():
-            return asyncio.run_coroutine_threadsafe(self._perform(name, arguments, taken), loop).result()
+            done = asyncio.run_coroutine_threadsafe(self._perform(name, arguments, taken), loop)
+            mailbox = MAILBOX.get()
+            if mailbox is not None:  # of a tool, whose synchronous children run in the thread that waits here
+                mailbox.run_until(done)
+            return done.result()
         if taken is not None:
             taken.incoming.give_up(taken.place)
         self._require_nothing_to_wait_for(name, arguments)
@@ -273,7 +286,7 @@ def _given(reply: CallReply) -> Any:
     answer = reply.answer
     if answer is None:
         return reply.text
-    match answer.future.outcome:
+    match reply.outcome:  # when it was answered: the future may know more since
         case None:
             return PendingText(answer.text, reply.call.tool)
         case Value() as value:

@@ -8,15 +8,14 @@ own, and so are the objects that a program gets.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import httpx2
 
+from asyncfc.adapters.hosts import FromThread, OnLoop, through
 from asyncfc.adapters.passage import Events, Passage, Wire
 from asyncfc.blocking import BlockingSession
-
-_T = TypeVar("_T")
 
 
 class Relay(httpx2.Client):
@@ -44,7 +43,7 @@ class Relay(httpx2.Client):
     def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
         """Send a request; one to a model goes through the conversation."""
         if self._wire.find(request) is not None:
-            response = _through(self._passage.take(request, request.read(), options))
+            response = through(self._passage.take(request, request.read(), options))
             if response is not None:
                 return response
         return self._inner.send(request, stream=stream, **options)
@@ -92,7 +91,7 @@ class AsyncRelay(httpx2.AsyncClient):
         await super().aclose()
 
 
-class _Awaiting:
+class _Awaiting(OnLoop):
     """`Carrier` of an asynchronous client: the loop of the program is the session's."""
 
     def __init__(self, inner: httpx2.AsyncClient) -> None:
@@ -115,22 +114,16 @@ class _Awaiting:
     async def close(self, response: httpx2.Response) -> None:
         await response.aclose()
 
-    async def do(self, function: Callable[..., _T], *args: Any) -> _T:
-        return function(*args)
-
-    async def run(self, function: Callable[..., Coroutine[Any, Any, _T]], *args: Any) -> _T:
-        return await function(*args)
-
     def body_of(self, events: Events) -> httpx2.AsyncByteStream:
         return _AsyncBytes(events)
 
 
-class _Blocking:
+class _Blocking(FromThread):
     """`Carrier` of a synchronous client: it blocks, so that its coroutines never wait."""
 
     def __init__(self, inner: httpx2.Client, session: BlockingSession) -> None:
+        super().__init__(session)
         self._inner = inner
-        self._session = session
 
     async def send(self, request: httpx2.Request, options: dict[str, Any]) -> httpx2.Response:
         return self._inner.send(request, stream=True, **options)
@@ -149,27 +142,8 @@ class _Blocking:
     async def close(self, response: httpx2.Response) -> None:
         response.close()
 
-    async def do(self, function: Callable[..., _T], *args: Any) -> _T:
-        async def run() -> _T:
-            return function(*args)
-
-        return self._session.run(run)
-
-    async def run(self, function: Callable[..., Coroutine[Any, Any, _T]], *args: Any) -> _T:
-        return self._session.run(function, *args)
-
     def body_of(self, events: Events) -> httpx2.SyncByteStream:
         return _Bytes(events)
-
-
-def _through(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """Run a coroutine that never waits."""
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        result: _T = end.value
-        return result
-    raise RuntimeError("the carrier of a synchronous client waited as a coroutine does")
 
 
 class _Bytes(httpx2.SyncByteStream):
@@ -177,11 +151,11 @@ class _Bytes(httpx2.SyncByteStream):
         self._events = events
 
     def __iter__(self) -> Iterator[bytes]:
-        while (chunk := _through(self._events.next())) is not None:
+        while (chunk := through(self._events.next())) is not None:
             yield chunk
 
     def close(self) -> None:
-        _through(self._events.close())
+        through(self._events.close())
 
 
 class _AsyncBytes(httpx2.AsyncByteStream):

@@ -21,7 +21,8 @@ except ImportError as error:
         "asyncfc.adapters.openai needs the OpenAI SDK: pip install 'asyncfc[openai]'"
     ) from error
 
-from asyncfc.adapters.wrapping import Tools, Wrapped, wrap_client
+from asyncfc.adapters.wrapped import Tools, Wrapped
+from asyncfc.adapters.wrapping import wrap_client
 from asyncfc.conversation.formats.chat import CHAT
 from asyncfc.conversation.formats.responses import RESPONSES
 

@@ -7,10 +7,10 @@ synchronous client never waits as coroutines do: it blocks, so its coroutines ru
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import httpx2
 
@@ -24,6 +24,7 @@ from asyncfc.adapters.bodies import (
     replaced,
     with_body,
 )
+from asyncfc.adapters.hosts import Host
 from asyncfc.adapters.sse import Decoder, ServerEvent, encode
 from asyncfc.conversation.formats.base import Format, Json, Reply
 from asyncfc.dialogue import Dialogue
@@ -31,10 +32,8 @@ from asyncfc.errors import SessionClosed
 from asyncfc.exchange import Conversation, Exchange
 from asyncfc.streamed import Step, Streamed
 
-_T = TypeVar("_T")
 
-
-class Carrier(Protocol):
+class Carrier(Host, Protocol):
     """Sends and reads for a client, and reaches the loop of the session."""
 
     async def send(self, request: httpx2.Request, options: dict[str, Any]) -> httpx2.Response:
@@ -48,12 +47,6 @@ class Carrier(Protocol):
 
     async def close(self, response: httpx2.Response) -> None:
         """Close a response, read or not."""
-
-    async def do(self, function: Callable[..., _T], *args: Any) -> _T:
-        """Run a function that does not wait, on the session's loop."""
-
-    async def run(self, function: Callable[..., Coroutine[Any, Any, _T]], *args: Any) -> _T:
-        """Run a coroutine function on the session's loop."""
 
     def body_of(self, events: Events) -> httpx2.SyncByteStream | httpx2.AsyncByteStream:
         """A streamed reply as the body of a response."""
@@ -79,8 +72,8 @@ class Wire:
         self._formats = {path: conversations[one] for path, one in formats.items()}
 
     def find(self, request: httpx2.Request) -> Conversation | None:
-        """The conversation of a request, None if it is not one to a model."""
-        if request.method != "POST":
+        """The conversation of a request, None if it is not one of its model: a tool may ask one, too."""
+        if request.method != "POST" or self.dialogue.session.inside:
             return None
         path = request.url.path.rstrip("/")
         return next((found for end, found in self._formats.items() if path.endswith(end)), None)

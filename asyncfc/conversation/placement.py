@@ -17,7 +17,7 @@ from asyncfc.conversation.delivery import Delivery, Note
 from asyncfc.conversation.formats.base import Format
 from asyncfc.conversation.providers import Provider, delivery_form
 from asyncfc.conversation.shadow import Anchor, Insertion, Shadow
-from asyncfc.conversation.transcript import CallAnswer, Entry
+from asyncfc.conversation.transcript import CallAnswer, Entry, Role
 from asyncfc.conversation.wording import Wording
 from asyncfc.futures.call import Call
 
@@ -54,7 +54,7 @@ class Placement:
             items: the request's own, one at least.
             provider: whose rules hold.
             late: the ids of calls whose answer may come late, and has not been given.
-            behind: a message of the model stands behind the items already, that of a provisional end.
+            behind: a message of the model, a provisional end, stands behind the items, and not in the shadow.
         """
         answers = [one for one in deliveries if isinstance(one, Delivery) and one.call_id in late]
         rest = [one for one in deliveries if one not in answers]
@@ -67,8 +67,10 @@ class Placement:
             placed.append(Insertion(anchors[place], "after", items=self._items(rest, form)))
         elif rest:
             left_out = any(answer.call_id in late for answer in entries[place].answers)
-            may_grow = not left_out and not self.shadow.was_sent(anchors[place])
-            placed.append(self._among(rest, entries, anchors, place, provider, may_grow=may_grow))
+            tail = self.shadow.behind(anchors[place])
+            may_grow = not left_out and not tail and not self.shadow.was_sent(anchors[place])
+            last = self.format.read(tail[-1]) if tail else entries[place]
+            placed.append(self._among(rest, entries, anchors, place, last.role, provider, may_grow=may_grow))
         return placed
 
     def _among(
@@ -77,12 +79,16 @@ class Placement:
         entries: Sequence[Entry],
         anchors: Sequence[Anchor],
         place: int,
+        last: Role,
         provider: Provider,
         *,
         may_grow: bool,
     ) -> Insertion:
-        """Behind the item at this place, where the loop's own items end or a person's follow."""
-        last, is_end = entries[place].role, place == len(entries) - 1
+        """Behind the item at this place, where the loop's own items end or a person's follow.
+
+        `last` is the role of what stands there.
+        """
+        is_end = place == len(entries) - 1
         answer = Insertion(anchors[place], "extend", text=f"\n\n{self._block(rest)}")
         if last == "tool" and may_grow:
             return answer
@@ -91,8 +97,9 @@ class Placement:
         if form == "note" and entries[-1].role == "user" and not provider.user_after_user:
             return Insertion(anchors[-1], "prefix", text=f"{self._block(rest)}\n\n")
         only_pair = is_end and last == "tool" and not provider.user_after_tool
-        if only_pair and (form == "note" or not self.awaits):
-            return answer  # although it was sent: all else is refused
+        refused = only_pair or (last == "user" and not provider.user_after_user)
+        if refused and entries[place].role == "tool" and (form == "note" or not self.awaits):
+            return answer  # although it was sent: nothing else is accepted
         return Insertion(anchors[place], "after", items=self._items(rest, form, even_notes=only_pair))
 
     def alone(self, deliveries: Sequence[Delivery | Note]) -> list[Any]:

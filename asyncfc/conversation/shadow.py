@@ -62,6 +62,10 @@ class Shadow:
         """Whether a request that succeeded held this item; then it must not change any more."""
         return anchor.nth < self._sent[anchor.key]
 
+    def behind(self, anchor: Anchor) -> list[Any]:
+        """What stands behind an item already."""
+        return [item for one in self._insertions if one.anchor == anchor for item in one.items]
+
     def apply(self, items: Sequence[Any], more: Iterable[Insertion] = (), *, since: int = 0) -> list[Any]:
         """The items with everything in its place.
 

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from asyncfc.session import Call, Session
 from asyncfc.testing import checks, directed, eventful
+from asyncfc.testing.dialogues import judges
+from asyncfc.testing.dialogues.drawn import KEEPING, Talk, awaits_then_calls, habits, manners, talks
+from asyncfc.testing.dialogues.loop import hold
 from asyncfc.testing.faults import FAULTS
 from asyncfc.testing.laws import LAWS, Law, family, ordered
 from asyncfc.testing.loop import Mode, run_virtual
@@ -56,9 +59,31 @@ def fresh(path: str, seed: int, mode: Mode) -> None:
     run_virtual(main, seed=seed, mode=mode)
 
 
+def held(talk: Talk, seed: int, mode: Mode) -> None:
+    judges.judge(hold(talk, seed=seed, mode=mode))
+
+
+def patient(talk: Talk, seed: int, mode: Mode) -> None:
+    judges.answered_with_handles(hold(talk, seed=seed, mode=mode))
+
+
 ANY = LAWS["P1 any program"]
 TIMES = LAWS["P4 any program"]
 ONE_SLOT = Law(eventful.families().map(lambda program: replace(program, limits={"*": 1})), family)
+TALKS = Law(talks(), held)
+ENDED_EARLY = Law(
+    talks(
+        manners(protocol="messages", streamed=True), habits(**KEEPING), (None, *["drop after 99 events"] * 3)
+    ),
+    held,
+)
+FAILING = Law(talks(habit=habits(**KEEPING), faults=(None, "429", None, "429", "length", "429")), held)
+TRIMMED = Law(
+    talks(
+        manners(final="open"), habits(trims=2, turns=2, between="nothing", pause=10), (None, None, "429") * 3
+    ),
+    held,
+)
 CAUGHT_BY: dict[str, Law] = {
     # the order of calls
     "drop RAW": ANY,
@@ -112,6 +137,19 @@ CAUGHT_BY: dict[str, Law] = {
     "told twice": ANY,
     "note lost": LAWS["D1 notes"],
     "unescaped": LAWS["H2 echoes"],
+    # between the session and the provider
+    "sent message rewritten": TALKS,
+    "insertion forgotten": TALKS,
+    "sent answer extended": ENDED_EARLY,
+    "delivery lost": FAILING,
+    "delivered twice": FAILING,
+    "lost with its anchor": TRIMMED,
+    "provisional text shown": TALKS,
+    "handle in the final answer": TALKS,
+    "cut message runs": FAILING,
+    "await waits for later calls": Law(awaits_then_calls(), patient),
+    "own texts escaped": TALKS,
+    "user text unescaped": TALKS,
 }
 
 pytestmark = pytest.mark.planted

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from asyncfc.testing.faults import order, talk, values, work
+from asyncfc.testing.faults import order, protocol, talk, values, work
 
 FAULTS: dict[str, Callable[[], Any]] = {
     # the order of calls
@@ -65,5 +65,18 @@ FAULTS: dict[str, Callable[[], Any]] = {
     "told twice": talk.told_twice,
     "note lost": talk.note_lost,
     "unescaped": talk.unescaped,
+    # between the session and the provider
+    "sent message rewritten": protocol.sent_rewritten,
+    "insertion forgotten": protocol.insertion_forgotten,
+    "sent answer extended": protocol.sent_answer_extended,
+    "delivery lost": protocol.delivery_lost,
+    "delivered twice": protocol.delivered_twice,
+    "lost with its anchor": protocol.lost_with_its_anchor,
+    "provisional text shown": protocol.provisional_shown,
+    "handle in the final answer": protocol.handle_in_final_answer,
+    "cut message runs": protocol.cut_message_runs,
+    "await waits for later calls": protocol.await_waits_for_later_calls,
+    "own texts escaped": protocol.own_texts_escaped,
+    "user text unescaped": protocol.user_text_unescaped,
 }
 """Every planted bug by name; `with FAULTS[name]():` plants it."""

@@ -1,0 +1,8 @@
+"""The suite, over wrapped clients of Google's SDK."""
+
+from __future__ import annotations
+
+from tests.adapters.conformance import suite
+from tests.adapters.conformance.google_genai_harness import HARNESSES
+
+test_conforms, test_says_what_it_cannot_do = suite.tests_of(HARNESSES)
