@@ -49,6 +49,8 @@ class Conversation:
         awaits = bool(dialogue.controls)
         self.placement = Placement(self.shadow, format, self.session.wording, awaits=awaits)
         self.incoming: Incoming | None = None
+        self.left: Incoming | None = None
+        """The message before, if the loop has not made all calls of it that have run."""
         self.loop: asyncio.AbstractEventLoop | None = None
         """The session's, since the first message of the model."""
         self.under_way: Exchange | None = None
@@ -116,6 +118,7 @@ class Conversation:
         if self.owns_tools and self._answering is not None:
             incoming.take_all()
         ignored = [call.tool for call in incoming.leave()]
+        self.left = incoming if ignored else None
         if ignored:
             warnings.warn(
                 f"the loop did not ask for the results of {ignored}, which asyncfc has run: call the tools "

@@ -205,6 +205,7 @@ class Callables:
         incoming = conversation.incoming
         if incoming is None:
             self._require_not_sealed(conversation, name, arguments)
+            self._require_not_left(conversation, name, arguments)
             return None
         with self._lock:
             open_places = incoming.open_places(name)
@@ -213,6 +214,7 @@ class Callables:
                 incoming.taken.add(place)
                 return _Taken(conversation, incoming, place)
             if not open_places:
+                self._require_not_left(conversation, name, arguments)
                 return None
             first = open_places[0]
             if not incoming.is_inline(first):
@@ -223,6 +225,17 @@ class Callables:
                 )
             incoming.taken.add(first)
         return _Taken(conversation, incoming, first, changed=True)
+
+    def _require_not_left(self, conversation: Conversation, name: str, arguments: dict[str, Any]) -> None:
+        """Refuse a call of the message before: it has run, and would run twice."""
+        left = conversation.left
+        asked = () if left is None else (left.arguments(place) for place in left.open_places(name))
+        if any(self._same(name, one, arguments) for one in asked):
+            raise TranscriptError(
+                f"{name} was called after another request to the model; the call of it in the message before "
+                "runs already, and what it brings is delivered. Make the calls of a message before the next "
+                "request, and other requests by a client that is not wrapped"
+            )
 
     def _require_not_sealed(self, conversation: Conversation, name: str, arguments: dict[str, Any]) -> None:
         """Refuse a call of a message that is still being read: its writes must not run yet."""
