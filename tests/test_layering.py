@@ -83,18 +83,18 @@ PLACES: dict[str, tuple[str, ...]] = {
     "langchain_core": ("adapters.langchain",),
     "langgraph": ("adapters.langchain",),
     "litellm": ("adapters.litellm",),
-    "llama_index": ("adapters.llama_index", "adapters.llama_index_talk"),
+    "llama_index": ("adapters.llama_index",),
     "networkx": ("depgraph.graph",),
     "openai": ("adapters.openai", "adapters.openai_agents"),
     "pydantic": ("adapters", "depgraph.declaration", "schema", "tools"),
     "pydantic_core": ("adapters", "depgraph.declaration", "futures.projection", "schema"),
     "pydantic_ai": ("adapters.pydantic_ai",),
     "rich": ("cli", "trace"),
-    "smolagents": ("adapters.smolagents", "adapters.smolagents_talk"),
+    "smolagents": ("adapters.smolagents",),
     "torch": ("gpu_engine",),
     "transformers": ("gpu_engine",),
     "typer": ("cli",),
-    "workflows": ("adapters.llama_index", "adapters.llama_index_talk"),  # of LlamaIndex
+    "workflows": ("adapters.llama_index",),  # of LlamaIndex
 }
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from asyncfc import Tool, tool
 from asyncfc.adapters.litellm import wrap
-from asyncfc.adapters.litellm_talk import _ChatOfAny
+from asyncfc.adapters.litellm.talk import _ChatOfAny
 from asyncfc.adapters.wrapped import Wrapped
 from asyncfc.conversation import providers
 from asyncfc.errors import DeclarationError, TranscriptError

@@ -1,12 +1,4 @@
-"""Google Gemini: `google-genai`, synchronous or not, streamed or not, with or without its own loop.
-
-from asyncfc.adapters.google_genai import wrap
-
-client, tools = wrap(genai.Client(), tools)          # or wrap(genai.Client().aio, tools)
-
-That is all that changes. A hand-written loop goes on calling `tools[name](**arguments)`; where the SDK makes
-the calls itself (automatic function calling), `config={"tools": tools}` has the wrapped functions in it.
-"""
+"""Google's SDK: clients whose calls work in the background."""
 
 # ruff: noqa: SLF001 - the SDK has no public way to exchange the HTTP client of a client that is made
 
@@ -18,23 +10,16 @@ from dataclasses import replace
 from typing import Any, NoReturn, TypeVar
 
 import httpx2
+from google.genai import Client
+from google.genai.client import AsyncClient
 
-from asyncfc.errors import DeclarationError
-
-try:
-    from google.genai import Client
-    from google.genai.client import AsyncClient
-except ImportError as error:
-    raise ImportError(
-        "asyncfc.adapters.google_genai needs Google's SDK: pip install 'asyncfc[google-genai]'"
-    ) from error
-
-from asyncfc.adapters.google_functions import declared, declared_control
+from asyncfc.adapters.google_genai.functions import declared, declared_control
 from asyncfc.adapters.wrapped import Tools, Wrapped
 from asyncfc.adapters.wrapping import wrap_client
 from asyncfc.blocking import BlockingSession
 from asyncfc.conversation.control import AWAIT_FUTURE, CANCEL_FUTURE
 from asyncfc.conversation.formats.gemini import GEMINI
+from asyncfc.errors import DeclarationError
 
 ClientT = TypeVar("ClientT", Client, AsyncClient)
 

@@ -1,11 +1,4 @@
-"""LlamaIndex: `FunctionAgent`, alone or in an `AgentWorkflow`.
-
-from asyncfc.adapters.llama_index import attach
-
-agent = attach(FunctionAgent(tools=tools, llm=llm))
-
-A memory is one conversation, over all runs that it is passed to; so is a context of the workflow.
-"""
+"""LlamaIndex: agents whose calls work in the background."""
 
 from __future__ import annotations
 
@@ -17,30 +10,24 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from asyncfc.errors import DeclarationError
+from llama_index.core.agent.workflow import (
+    AgentInput,
+    AgentOutput,
+    AgentWorkflow,
+    FunctionAgent,
+    ToolCall,
+    ToolCallResult,
+)
+from llama_index.core.llms import ChatMessage
+from llama_index.core.memory import BaseMemory
+from llama_index.core.tools import AsyncBaseTool, BaseTool, ToolOutput
+from llama_index.core.workflow import Context, StopEvent, step
+from workflows.errors import WorkflowRuntimeError
+from workflows.handler import WorkflowHandler
 
-try:
-    from llama_index.core.agent.workflow import (
-        AgentInput,
-        AgentOutput,
-        AgentWorkflow,
-        FunctionAgent,
-        ToolCall,
-        ToolCallResult,
-    )
-    from llama_index.core.llms import ChatMessage
-    from llama_index.core.memory import BaseMemory
-    from llama_index.core.tools import AsyncBaseTool, BaseTool, ToolOutput
-    from llama_index.core.workflow import Context, StopEvent, step
-    from workflows.errors import WorkflowRuntimeError
-    from workflows.handler import WorkflowHandler
-except ImportError as error:
-    raise ImportError(
-        "asyncfc.adapters.llama_index needs LlamaIndex: pip install 'asyncfc[llama-index]'"
-    ) from error
-
-from asyncfc.adapters.llama_index_talk import CONTROLS, Called, Talk, control_metadata, map_texts
+from asyncfc.adapters.llama_index.talk import CONTROLS, Called, Talk, control_metadata, map_texts
 from asyncfc.dialogue import split_settings
+from asyncfc.errors import DeclarationError
 from asyncfc.futures.plain import map_strings
 
 AgentT = TypeVar("AgentT", FunctionAgent, AgentWorkflow)

@@ -1,12 +1,4 @@
-"""LiteLLM: `completion` and `acompletion`, streamed or not, of any provider; of a `Router` too.
-
-from asyncfc.adapters.litellm import wrap
-
-completion, tools = wrap(litellm.completion, tools)      # or wrap(litellm.acompletion, tools)
-
-That is all that changes in a hand-written loop: it goes on calling `tools[name](**arguments)`. LiteLLM's own
-loop asks by itself; `completion.run_tool_loop(...)` is the same over the wrapped function.
-"""
+"""LiteLLM: completions whose calls work in the background."""
 
 from __future__ import annotations
 
@@ -14,20 +6,16 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from asyncfc.errors import DeclarationError
-
-try:
-    import litellm
-    from litellm.tool_loop import ToolLoopMaxRoundsExceeded
-    from litellm.types.utils import ModelResponseStream
-except ImportError as error:
-    raise ImportError("asyncfc.adapters.litellm needs LiteLLM: pip install 'asyncfc[litellm]'") from error
+import litellm
+from litellm.tool_loop import ToolLoopMaxRoundsExceeded
+from litellm.types.utils import ModelResponseStream
 
 from asyncfc.adapters.callables import Callables
 from asyncfc.adapters.hosts import FromThread, OnLoop, through
-from asyncfc.adapters.litellm_talk import Blocking, Chunks, Library, Talk, Waiting
+from asyncfc.adapters.litellm.talk import Blocking, Chunks, Library, Talk, Waiting
 from asyncfc.adapters.wrapped import Tools, Wrapped, like, new_dialogue
 from asyncfc.blocking import BlockingSession
+from asyncfc.errors import DeclarationError
 
 MAX_ROUNDS: Final = 10
 """Messages of the model in a loop, if nothing is said."""

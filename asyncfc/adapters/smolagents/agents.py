@@ -1,11 +1,4 @@
-"""smolagents: `ToolCallingAgent`.
-
-from asyncfc.adapters.smolagents import attach
-
-agent = attach(ToolCallingAgent(tools=tools, model=model))
-
-A run is one conversation; with `final="open"` it goes on in the next run that does not reset the agent.
-"""
+"""smolagents: agents whose calls work in the background."""
 
 from __future__ import annotations
 
@@ -14,28 +7,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from smolagents.agents import (  # type: ignore[import-untyped]
+    ActionOutput,
+    AgentError,
+    ToolCallingAgent,
+    ToolOutput,
+)
+from smolagents.memory import (  # type: ignore[import-untyped]
+    ActionStep,
+    AgentMemory,
+    FinalAnswerStep,
+    ToolCall,
+)
+from smolagents.models import ChatMessage, ChatMessageStreamDelta  # type: ignore[import-untyped]
+
+from asyncfc.adapters.smolagents.talk import FINAL, Arguments, Talk
 from asyncfc.errors import DeclarationError
-
-try:
-    from smolagents.agents import (  # type: ignore[import-untyped]
-        ActionOutput,
-        AgentError,
-        ToolCallingAgent,
-        ToolOutput,
-    )
-    from smolagents.memory import (  # type: ignore[import-untyped]
-        ActionStep,
-        AgentMemory,
-        FinalAnswerStep,
-        ToolCall,
-    )
-    from smolagents.models import ChatMessage, ChatMessageStreamDelta  # type: ignore[import-untyped]
-except ImportError as error:
-    raise ImportError(
-        "asyncfc.adapters.smolagents needs smolagents: pip install 'asyncfc[smolagents]'"
-    ) from error
-
-from asyncfc.adapters.smolagents_talk import FINAL, Arguments, Talk
 from asyncfc.futures.plain import map_strings
 
 AgentT = TypeVar("AgentT", bound=ToolCallingAgent)
