@@ -15,9 +15,9 @@ from typing import Any
 from asyncfc.conversation.control import AWAIT_FUTURE
 from asyncfc.conversation.delivery import Delivery, Note
 from asyncfc.conversation.formats.base import Format
-from asyncfc.conversation.providers import Provider, delivery_form
+from asyncfc.conversation.providers import Provider, Role, delivery_form
 from asyncfc.conversation.shadow import Anchor, Insertion, Shadow
-from asyncfc.conversation.transcript import CallAnswer, Entry, Role
+from asyncfc.conversation.transcript import CallAnswer, Entry
 from asyncfc.conversation.wording import Wording
 from asyncfc.futures.call import Call
 

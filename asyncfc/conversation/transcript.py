@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
-from asyncfc.conversation.providers import Provider
+from asyncfc.conversation.providers import Provider, Role
 from asyncfc.errors import TranscriptError
 from asyncfc.futures.call import Call, short_name
-
-Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class AsyncFCRunner:
 
     def __init__(self, *, trust: Trust = (), **settings: Any) -> None:
         self._settings, self._trust = settings, trust
-        Talk(settings, trust)  # what is written wrongly is said here
+        Talk(settings, trust, Listening)  # what is written wrongly is said here
         self._open = settings.get("final") == "open"
         self._extra = settings.get("max_extra_messages", 8)
         self._kept: list[tuple[Any, asyncio.AbstractEventLoop, Talk]] = []
@@ -110,7 +110,7 @@ class AsyncFCRunner:
         else:
             found = next((one for one in self._kept if _goes_on(input, key, one)), None)
         if found is None:
-            talk = Talk(self._settings, self._trust)
+            talk = Talk(self._settings, self._trust, Listening)
         else:
             self._kept.remove(found)
             key, _, talk = found

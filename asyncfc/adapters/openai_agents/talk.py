@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agents import Agent, FunctionTool, Handoff, handoff
@@ -51,9 +51,13 @@ class Talk:
     Args:
         settings: of the dialogue and the session.
         trust: tools whose MCP annotations are believed.
+        listening: makes the model that takes the place of an agent's own.
     """
 
-    def __init__(self, settings: Mapping[str, Any], trust: Trust) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any], trust: Trust, listening: Callable[[Model, Talk], Model]
+    ) -> None:
+        self._listening = listening
         of_dialogue, of_session = split_settings({"same_message": "concurrent", **settings})
         self._effects = of_session.pop("effects", None)
         self._always_inline = frozenset(of_dialogue.pop("inline", ()))
@@ -93,9 +97,7 @@ class Talk:
         vars(made).update(vars(agent))
         set_public_agent(made, agent)  # to whom a person's approvals belong
         if isinstance(agent.model, Model):
-            from asyncfc.adapters.openai_agents.model import Listening
-
-            made.model = Listening(agent.model, self)
+            made.model = self._listening(agent.model, self)
         made.handoffs = [self._handoff(one) for one in agent.handoffs]
         return made
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from asyncfc.conversation.formats.base import Json, ToolSchema
-from asyncfc.conversation.transcript import Role
+from asyncfc.conversation.providers import Role
 from asyncfc.errors import TranscriptError
 
 BROKEN_OFF: Final = "the stream broke off"

@@ -22,8 +22,8 @@ from asyncfc.conversation.formats.common import (
     with_schemas,
 )
 from asyncfc.conversation.formats.responses_reply import item_type
-from asyncfc.conversation.providers import OPENAI_RESPONSES, Provider
-from asyncfc.conversation.transcript import CallAnswer, Entry, Role
+from asyncfc.conversation.providers import OPENAI_RESPONSES, Provider, Role
+from asyncfc.conversation.transcript import CallAnswer, Entry
 
 # A tool that does not say whether it is strict is made strict where its schema allows it.
 _SHAPE = ToolShape("parameters", strict=True)
