@@ -45,7 +45,7 @@ test: lint litellm
 
 # The fast part of `test`, for the edit loop.
 check: lint
-	$(BIN)/python -m pytest -m "not slow and not planted and not bfcl"
+	$(BIN)/python -m pytest -m "not slow and not planted and not bfcl and not framework"
 
 lint: venv
 	$(BIN)/ruff check .
