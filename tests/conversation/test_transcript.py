@@ -19,9 +19,10 @@ from asyncfc.conversation.providers import (
     OPENAI_RESPONSES,
     PROVIDERS,
     Provider,
+    Role,
     delivery_form,
 )
-from asyncfc.conversation.transcript import CallAnswer, Entry, Role, check, require_valid
+from asyncfc.conversation.transcript import CallAnswer, Entry, check, require_valid
 from asyncfc.errors import TranscriptError
 from asyncfc.futures.call import Call
 
