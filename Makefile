@@ -57,13 +57,14 @@ coverage: venv
 	$(BIN)/coverage report
 
 # Each prints one JSON object as its last line; progress goes to stderr.
-bench: venv
+bench: venv litellm
 	$(BIN)/python benchmarks/import_cost.py --json
 	$(BIN)/python benchmarks/overhead.py --json
 	$(BIN)/python benchmarks/scale.py --calls 100000 --json
 	$(BIN)/python benchmarks/programs.py --programs 20000 --processes 2 --json
 	$(BIN)/python -m benchmarks.protocol --json
 	$(BIN)/python -m benchmarks.adapters --json
+	$(LITELLM)/bin/python -m benchmarks.adapters --only litellm --json
 
 # The property suite with fresh examples, many more of them.
 nightly: venv

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+FRAMEWORKS = ("google_genai", "langchain", "llama_index", "openai_agents", "pydantic_ai", "smolagents")
 
 settings.register_profile(
     "default",
@@ -28,3 +31,11 @@ settings.register_profile(
     derandomize=False,
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs inside an agent framework, so that the edit loop can leave it out."""
+    for item in items:
+        path = item.path.as_posix()
+        if any(name in path for name in (*FRAMEWORKS, "benchmarks/test_adapters")):
+            item.add_marker("framework")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -13,7 +14,8 @@ from asyncfc import Tool
 from asyncfc.testing.models.script import Json
 from benchmarks.adapters.scene import ANSWER, QUESTION, TOOL, Canned, Scene, step
 
-_TOOL = Tool(step, name=TOOL)
+DECLARED = Tool(step, name=TOOL)
+"""The tool, as requests declare it."""
 
 
 async def openai(scene: Scene, with_asyncfc: bool) -> float:
@@ -22,11 +24,11 @@ async def openai(scene: Scene, with_asyncfc: bool) -> float:
 
     from asyncfc.adapters.openai import wrap
 
-    client, functions = AsyncOpenAI(api_key="k", http_client=_http(scene.model("chat"))), scene.functions
+    client, functions = AsyncOpenAI(api_key="k", http_client=http(scene.model("chat"))), scene.functions
     if with_asyncfc:
         client, functions = wrap(client, functions, **scene.asyncfc)
     async with client:
-        return await _timed(_chat, client, functions)
+        return await timed(chat, partial(client.chat.completions.create, model="m"), functions)
 
 
 async def anthropic(scene: Scene, with_asyncfc: bool) -> float:
@@ -36,37 +38,41 @@ async def anthropic(scene: Scene, with_asyncfc: bool) -> float:
     from asyncfc.adapters.anthropic import wrap
 
     client, functions = (
-        AsyncAnthropic(api_key="k", http_client=_http(scene.model("messages"))),
+        AsyncAnthropic(api_key="k", http_client=http(scene.model("messages"))),
         scene.functions,
     )
     if with_asyncfc:
         client, functions = wrap(client, functions, **scene.asyncfc)
     async with client:
-        return await _timed(_messages, client, functions)
+        return await timed(_messages, partial(client.messages.create, model="m", max_tokens=99), functions)
 
 
-def _http(model: Canned) -> httpx2.AsyncClient:
+def http(model: Canned) -> httpx2.AsyncClient:
+    """An HTTP client behind which the model sits."""
+
     async def answer(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, json=await model(json.loads(request.content)))
 
     return httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
 
 
-async def _timed(
-    loop: Callable[[Any, Mapping[str, Any]], Awaitable[str | None]], client: Any, functions: Mapping[str, Any]
+async def timed(
+    loop: Callable[[Any, Mapping[str, Any]], Awaitable[str | None]], ask: Any, functions: Mapping[str, Any]
 ) -> float:
+    """The seconds that a loop takes, given what asks the model and what calls tools."""
     start = perf_counter()
-    text = await loop(client, functions)
+    text = await loop(ask, functions)
     seconds = perf_counter() - start
     assert text == ANSWER
     return seconds
 
 
-async def _chat(client: Any, functions: Mapping[str, Any]) -> str | None:
-    function = {"name": TOOL, "description": _TOOL.description, "parameters": _TOOL.schema}
+async def chat(ask: Any, functions: Mapping[str, Any]) -> str | None:
+    """A loop over Chat Completions."""
+    function = {"name": TOOL, "description": DECLARED.description, "parameters": DECLARED.schema}
     tools, messages = [{"type": "function", "function": function}], [_question()]
     while True:
-        reply = await client.chat.completions.create(model="m", messages=messages, tools=tools)
+        reply = await ask(messages=messages, tools=tools)
         said = reply.choices[0].message
         messages.append(said)
         if not said.tool_calls:
@@ -77,11 +83,11 @@ async def _chat(client: Any, functions: Mapping[str, Any]) -> str | None:
             messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
 
 
-async def _messages(client: Any, functions: Mapping[str, Any]) -> str:
-    tools = [{"name": TOOL, "description": _TOOL.description, "input_schema": _TOOL.schema}]
+async def _messages(ask: Any, functions: Mapping[str, Any]) -> str:
+    tools = [{"name": TOOL, "description": DECLARED.description, "input_schema": DECLARED.schema}]
     messages = [_question()]
     while True:
-        reply = await client.messages.create(model="m", max_tokens=99, messages=messages, tools=tools)
+        reply = await ask(messages=messages, tools=tools)
         messages.append({"role": "assistant", "content": reply.content})
         calls = [block for block in reply.content if block.type == "tool_use"]
         if not calls:

@@ -4,54 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 
 import pytest
-from typer.testing import CliRunner
 
-from asyncfc.testing.models.model import FormatName
 from benchmarks.adapters import __main__ as command
-from benchmarks.adapters.cases import CASES, load
+from benchmarks.adapters import cases
+from benchmarks.adapters.cases import CASES, elsewhere, load
 from benchmarks.adapters.measure import measure
-from benchmarks.adapters.scene import ANSWER, TOOL, Canned, Scene
+from benchmarks.adapters.scene import ANSWER, Scene
+from tests.benchmarks.counted import assert_alike
 
 TINY = Scene(messages=2, calls=3, tool_s=0.0, model_s=0.0, settings={"grace": 10.0})
+HERE = {name: load(name) for name in CASES if elsewhere(name) is None}
 
 
-class Counted(Scene):
-    """A scene that counts its tool's runs and the messages of its model."""
+@pytest.fixture
+def _measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def numbers(*_: object) -> dict[str, float]:
+        return dict.fromkeys(command.COLUMNS, 1.0)
 
-    __slots__ = ()
-
-    runs: list[int] = []  # noqa: RUF012 - cleared by each test
-    models: list[Canned] = []  # noqa: RUF012 - see above
-
-    @property
-    def functions(self) -> dict[str, Callable[..., Awaitable[str]]]:
-        async def step(number: int) -> str:
-            """Do a step."""
-            self.runs.append(number)
-            return "done"
-
-        return {TOOL: step}
-
-    def model(self, format: FormatName = "chat") -> Canned:
-        made = super().model(format)
-        self.models.append(made)
-        return made
+    monkeypatch.setattr(command, "measure", numbers)
 
 
+def test_all_cases_but_that_of_litellm_are_played_here() -> None:
+    assert set(CASES) - set(HERE) == {"litellm"}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:inspect")  # LlamaIndex looks at its workflows
 @pytest.mark.parametrize("with_asyncfc", [False, True])
-@pytest.mark.parametrize("name", ["run", "openai", "anthropic"])
+@pytest.mark.parametrize("name", HERE)
 def test_both_sides_make_the_same_calls_and_ask_the_model_equally_often(
     name: str, with_asyncfc: bool
 ) -> None:
-    Counted.runs.clear()
-    Counted.models.clear()
-    seconds = asyncio.run(load(name)(Counted(2, 3, 0.0, 0.0, {"grace": 10.0}), with_asyncfc))
-    assert seconds > 0
-    assert sorted(Counted.runs) == [0, 0, 0, 1, 1, 1]
-    assert [model.asked for model in Counted.models] == [3]
+    assert_alike(HERE[name], with_asyncfc)
 
 
 def test_the_canned_model_says_its_last_words_again_and_again() -> None:
@@ -69,18 +54,53 @@ def test_the_numbers_fit_together() -> None:
     assert numbers["ratio"] == pytest.approx(numbers["with_us"] / numbers["without_us"], rel=0.05)
 
 
-def test_the_last_line_is_one_object(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def numbers(*_: object) -> dict[str, float]:
-        return dict.fromkeys(command.COLUMNS, 1.0)
-
-    monkeypatch.setattr(command, "measure", numbers)
-    done = CliRunner().invoke(command.app, ["--json", "--only", "run"])
-    assert done.exit_code == 0, done.output
-    printed = json.loads(done.stdout.splitlines()[-1])
+@pytest.mark.usefixtures("_measured")
+def test_the_last_line_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    command.main(["--json", "--only", "run"])
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert printed["adapters"] == {"run": dict.fromkeys(command.COLUMNS, 1.0)}
+    assert printed["not_run"] == {}
 
 
-def test_an_unknown_adapter_is_refused() -> None:
-    done = CliRunner().invoke(command.app, ["--only", "nothing"])
-    assert done.exit_code == 2
-    assert all(name in done.stderr for name in ("nothing", *CASES))
+@pytest.mark.usefixtures("_measured")
+@pytest.mark.parametrize(
+    ("absent", "python", "has_litellm"),
+    [("litellm", ".venv-litellm/bin/python", False), ("openai", ".venv/bin/python", True)],
+)
+def test_what_is_not_run_comes_with_the_command_for_it(
+    absent: str,
+    python: str,
+    has_litellm: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(cases, "find_spec", lambda _: object() if has_litellm else None)
+    command.main(["--json", "--only", absent])
+    captured = capsys.readouterr()
+    wanted = f"{python} -m benchmarks.adapters --only {absent} --json"
+    printed = json.loads(captured.out)
+    assert (printed["adapters"], printed["not_run"]) == ({}, {absent: wanted})
+    assert f"{absent} was not run" in captured.err
+    assert captured.err.endswith(wanted + "\n")
+
+
+@pytest.mark.usefixtures("_measured")
+def test_the_others_are_measured_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cases, "find_spec", lambda _: None)
+    command.main(["--json"])
+    printed = json.loads(capsys.readouterr().out)
+    assert list(printed["adapters"]) == [name for name in CASES if name != "litellm"]
+
+
+@pytest.mark.parametrize(("option", "value"), [("--only", "nothing"), ("--rounds", "0"), ("--rounds", "x")])
+def test_an_option_written_wrongly_is_refused(
+    option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        command.main([option, value])
+    assert refused.value.code == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in (option, f"'{value}'"))
+    assert option != "--only" or all(name in error for name in CASES)
