@@ -45,7 +45,6 @@ class Placement:
         provider: Provider,
         *,
         late: Collection[str] = (),
-        behind: bool = False,
     ) -> list[Insertion]:
         """Where these deliveries go.
 
@@ -54,18 +53,14 @@ class Placement:
             items: the request's own, one at least.
             provider: whose rules hold.
             late: the ids of calls whose answer may come late, and has not been given.
-            behind: a message of the model, a provisional end, stands behind the items, and not in the shadow.
         """
         answers = [one for one in deliveries if isinstance(one, Delivery) and one.call_id in late]
         rest = [one for one in deliveries if one not in answers]
         entries = [self.format.read(item) for item in items]
         anchors = self.shadow.anchors(items)
-        place = len(items) - 1 if behind else _last_fixed(entries, anchors, self.shadow)
+        place = _last_fixed(entries, anchors, self.shadow)
         placed = [self._late(one, anchors[place]) for one in answers]
-        if rest and behind:
-            form = delivery_form(provider, "assistant", any(entry.thinking for entry in entries))
-            placed.append(Insertion(anchors[place], "after", items=self._items(rest, form)))
-        elif rest:
+        if rest:
             left_out = any(answer.call_id in late for answer in entries[place].answers)
             tail = self.shadow.behind(anchors[place])
             may_grow = not left_out and not tail and not self.shadow.was_sent(anchors[place])

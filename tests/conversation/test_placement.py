@@ -116,7 +116,6 @@ def test_behind_a_provisional_message_at_the_end(provider: Provider, form: list[
     applied = shadow.apply(items, made)
     assert applied[:4] == [*items, DONE]
     assert roles(applied[4:]) == form
-    assert roles(placed(items, provider, delivery(), behind=True)[3:]) == form
 
 
 def test_a_pair_names_the_handles_and_brings_the_notes() -> None:

@@ -56,19 +56,17 @@ class _Request:
         instructions: str | None,
         given: Any,
         tools: Sequence[Any],
-        behind: list[Insertion],
     ) -> None:
         self._talk = talk
-        self._behind = behind
         self._sampling = ExitStack()
         deliveries = self._sampling.enter_context(talk.attached.sampling())
         plain = RESPONSES.messages({"input": given})
         self._items = [self._inert(item) for item in plain]
         self._fresh: list[Insertion] = []
         if deliveries and self._items:
-            self._fresh = talk.placement.place(deliveries, self._items, OPENAI_RESPONSES, behind=bool(behind))
+            self._fresh = talk.placement.place(deliveries, self._items, OPENAI_RESPONSES)
         since = len(talk.shadow) if talk.server_side else 0
-        items = talk.shadow.apply(self._items, [*behind, *self._fresh], since=since)
+        items = talk.shadow.apply(self._items, self._fresh, since=since)
         if deliveries and not self._items:
             items = talk.placement.alone(deliveries)
         self.input: Any = given if items == plain else items
@@ -84,14 +82,14 @@ class _Request:
     def seen(self) -> None:
         """The model has answered."""
         self._sampling.close()
-        self._talk.shadow.keep(self._items, [*self._behind, *self._fresh])
-        self._behind.clear()
+        self._talk.shadow.keep(self._items, self._fresh)
 
     def superseded(self, output: Sequence[Any]) -> None:
         """What the model said was not its last word: it stands behind all else in the next request."""
         if self._items:
             items = tuple(RESPONSES.reply({"output": [_dumped(item) for item in output]}).items)
-            self._behind.append(Insertion(self._talk.shadow.anchors(self._items)[-1], "after", items=items))
+            shadow = self._talk.shadow
+            shadow.keep((), [Insertion(shadow.anchors(self._items)[-1], "after", items=items)])
 
     def failed(self, error: BaseException) -> None:
         """It has not: nothing of the request has been seen."""
@@ -136,9 +134,9 @@ class Listening(Model):
         prompt: Any,
     ) -> ModelResponse:
         """See `Model.get_response`."""
-        given, usage, behind = input, None, list[Insertion]()
+        given, usage = input, None
         while True:
-            request = _Request(self._talk, system_instructions, given, tools, behind)
+            request = _Request(self._talk, system_instructions, given, tools)
             try:
                 response = await self._inner.get_response(
                     system_instructions=request.instructions,
@@ -181,9 +179,9 @@ class Listening(Model):
         prompt: Any,
     ) -> AsyncIterator[Any]:
         """See `Model.stream_response`. A text that may not be meant for people is not let through at once."""
-        asked, behind = input, list[Insertion]()
+        asked = input
         while True:
-            request = _Request(self._talk, system_instructions, asked, tools, behind)
+            request = _Request(self._talk, system_instructions, asked, tools)
             holds = self._talk.dialogue.may_be_provisional or self._talk.session.handles.any_shown
             held: list[Any] = []
             last: ResponseCompletedEvent | None = None
