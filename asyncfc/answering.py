@@ -106,10 +106,16 @@ class Answering:
             raise
         return self._answer_alone(future, 0.0)
 
-    def give_up(self, future: Future, reason: str) -> None:
-        """The program will not ask for a call of this message; it tells the model so itself."""
+    def give_up(self, future: Future, reason: str, *, started: bool = False) -> None:
+        """The program will not ask for a call of this message; it tells the model so itself.
+
+        Args:
+            future: of the call.
+            reason: why, for what depends on it.
+            started: take it back also if it has started; else only if it waits to be asked for.
+        """
         task = self._task_of(future)
-        if task is not None and task.waits:
+        if task is not None and (task.waits or started):
             self._core.scheduler.withdraw(task, reason)
         if future.settled:
             self._core.outbox.answer(future)

@@ -4,6 +4,7 @@ What the adapters of frameworks share. A framework has hooks around the model an
 an adapter translates between these and the methods here, and decides nothing:
 
     with attached.sampling() as deliveries: ...              # around the request to the model
+    begun = attached.begin(); begun.seal(call, work)         # of a stream, while it comes, if at all
     attached.received(calls, key=message_id)                 # the model's message, once it is complete
     reply = await attached.answer(call_id, work)             # each call; `work` runs the framework's own tool
     again = await attached.dialogue.must_go_on(text)         # a message without calls
@@ -79,7 +80,8 @@ class Attached:
     """One conversation inside a framework that runs the loop.
 
     State: `_messages` has the messages received, by the framework's key; `_places` where the newest call of
-    each id is; `_slots` the work of the calls of a message, in order, once their hooks have come.
+    each id is; `_slots` the work of the calls of a message, in order, once their hooks have come; `_begun`
+    is the message on its way in.
 
     Args:
         dialogue: its protocol; the tools of its session are `attached_tool`s.
@@ -94,6 +96,7 @@ class Attached:
         self._places: dict[str, tuple[Incoming, int]] = {}
         self._slots: dict[Incoming, list[_Slot]] = {}
         self._newest: Incoming | None = None
+        self._begun: Begun | None = None
 
     @contextmanager
     def sampling(self) -> Iterator[list[Delivery | Note]]:
@@ -101,13 +104,31 @@ class Attached:
 
         Calls of the message before that the framework has not asked for by now are not made any more.
         """
+        self.drop()
         if self._newest is not None:
             self._give_up(self._newest)
         with self.session.sampling() as deliveries:
             yield deliveries
 
+    def begin(self) -> Begun:
+        """A message of the model comes as a stream: seal its calls there, one by one (DESIGN O3).
+
+        `received` completes it. One that has begun before is dropped.
+        """
+        self.drop()
+        self._begun = Begun(self.dialogue.begin())
+        return self._begun
+
+    def drop(self) -> None:
+        """The message that has begun never becomes complete, so that none of its calls is made."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            begun.withdraw()
+
     def received(self, calls: Sequence[ReplyCall], *, key: str | None = None) -> None:
         """A message of the model is complete: register its calls, in its order (DESIGN O1).
+
+        Those sealed while it came in stay what they are. If they are not how it begins, they are withdrawn.
 
         Args:
             calls: all its client tool calls.
@@ -120,6 +141,7 @@ class Attached:
         before = None if key is None else self._messages.get(key)
         if before is not None:
             if before.calls == [sealed.call for sealed in calls]:
+                self.drop()
                 return
             if before.taken:
                 raise TranscriptError(
@@ -161,7 +183,7 @@ class Attached:
         """The framework does not make this call: others have answered it, or one stands in its place."""
         incoming, place = self._places.get(call_id, (None, 0))
         if incoming is not None and place not in incoming.taken:
-            incoming.give_up(place)
+            incoming.give_up(place, started=True)
 
     async def make(self, tool: str, arguments: Mapping[str, Any], work: Work) -> Any:
         """The framework makes a call that the model has not written so: in the order of all calls, untold.
@@ -183,23 +205,57 @@ class Attached:
             _SLOT.reset(token)
 
     def _sealed(self, calls: Sequence[ReplyCall]) -> Incoming:
-        incoming = self.dialogue.begin()
-        slots = [_Slot() for _ in calls]
-        for sealed, slot in zip(calls, slots, strict=True):
-            token = _SLOT.set(slot)  # the call's task captures the context that it is sealed in
-            try:
-                incoming.seal(sealed, known=True, waits=True)
-            finally:
-                _SLOT.reset(token)
-        incoming.complete()
-        self._slots[incoming] = slots
-        self._newest = incoming
-        return incoming
+        begun = self._begun
+        if begun is None or begun.calls != list(calls[: len(begun.calls)]):
+            begun = self.begin()
+        self._begun = None
+        for sealed in calls[len(begun.calls) :]:
+            begun.seal(sealed)
+        begun.incoming.complete()
+        self._slots[begun.incoming] = begun.slots
+        self._newest = begun.incoming
+        return begun.incoming
 
     def _give_up(self, incoming: Incoming) -> None:
         for place in range(len(incoming.calls)):
             if place not in incoming.taken:
-                incoming.give_up(place)
+                incoming.give_up(place, started=True)
+
+
+class Begun:
+    """A message of the model on its way in; see `Attached.begin`."""
+
+    def __init__(self, incoming: Incoming) -> None:
+        self.incoming = incoming
+        self.calls: list[ReplyCall] = []
+        self.slots: list[_Slot] = []
+
+    def seal(
+        self, sealed: ReplyCall, work: Work | None = None, context: contextvars.Context | None = None
+    ) -> None:
+        """The next call is complete.
+
+        Args:
+            sealed: the call.
+            work: what it does without waiting for its hook: at once if its tool only reads, else when the
+                message is complete. None: it waits for its hook.
+            context: to do the work in; None: that of the caller.
+        """
+        slot = _Slot()
+        if work is not None:
+            slot.bring(work, context)
+        token = _SLOT.set(slot)  # the call's task captures the context that it is sealed in
+        try:
+            self.incoming.seal(sealed, known=True, waits=work is None)
+        finally:
+            _SLOT.reset(token)
+        self.calls.append(sealed)
+        self.slots.append(slot)
+
+    def withdraw(self) -> None:
+        """It never becomes complete."""
+        if self.incoming.broken().is_open:  # else the session was closed meanwhile
+            self.incoming.cut("its stream broke off")
 
 
 class _Slot:
@@ -214,10 +270,11 @@ class _Slot:
         self._brought = False
         self._given: tuple[Work, contextvars.Context] | None = None
 
-    def bring(self, work: Work) -> None:
+    def bring(self, work: Work, context: contextvars.Context | None = None) -> None:
         """The hook has come; it may come again."""
         if not self._brought:
-            self._brought, self._given = True, (work, contextvars.copy_context())
+            self._brought = True
+            self._given = work, contextvars.copy_context() if context is None else context.copy()
 
     def take(self) -> tuple[Work, contextvars.Context]:
         """The work of the call that runs here, and the context to do it in."""

@@ -170,11 +170,16 @@ class Incoming:
         answer = await self._message.outcome(asked.future)
         return CallReply(asked.call, asked.kind, answer.text, answer, answer.future.outcome)
 
-    def give_up(self, place: int) -> None:
-        """The loop does not make an inline call, or makes one of its own instead."""
+    def give_up(self, place: int, *, started: bool = False) -> None:
+        """The loop does not make an inline call, or makes one of its own instead.
+
+        Args:
+            place: of the call.
+            started: also if it runs without having been asked for.
+        """
         future = self._asked[place].future
         if future is not None:
-            self._message.give_up(future, self._wording.never_made)
+            self._message.give_up(future, self._wording.never_made, started=started)
 
     def leave(self) -> list[Call]:
         """The loop goes on: what it has not asked for by now it never will.

@@ -173,6 +173,109 @@ def test_the_work_has_the_context_of_its_hook() -> None:
     play(story)
 
 
+def test_a_call_sealed_in_a_stream_starts_at_once_and_is_answered_without_its_hook() -> None:
+    async def story(attached: Attached) -> None:
+        log: list[Any] = []
+        begun = attached.begin()
+        begun.seal(asked("a", arguments='{"x": 1}'), works(1, log=log))
+        begun.seal(asked("b", "put", '{"x": 2}'), works(2, log=log))
+        begun.seal(asked("c", arguments='{"x": 3}'))
+        await settle_loop()
+        assert log == [{"x": 1}]
+        final = [*begun.calls, asked("d", arguments='{"x": "$this_1"}')]
+        attached.received(final, key="m")  # the write may run now; nobody has asked for the others
+        await settle_loop()
+        assert log == [{"x": 1}, {"x": 2}]
+        never = works("never", log=log)
+        replies = await asyncio.gather(
+            *(attached.answer(call_id, never) for call_id in "ab"),
+            attached.answer("d", works(4, log=log)),
+            attached.answer("c", works(3, log=log)),
+        )
+        assert [reply.text for reply in replies] == ["1", "2", "4", "3"]
+        assert sorted(call["x"] for call in log) == [1, 1, 2, 3]
+        attached.received(final, key="m")
+        assert (await attached.answer("a", never)).text == "1"
+
+    play(story, grace=1)
+
+
+@pytest.mark.parametrize(
+    "final",
+    [
+        pytest.param([asked("a", arguments='{"x": 2}'), asked("b", "put")], id="other arguments"),
+        pytest.param([asked("b", "put"), asked("a")], id="another order"),
+        pytest.param([asked("a")], id="fewer calls"),
+        pytest.param([ReplyCall(Call("a", "look", "{}"), "foreign"), asked("b", "put")], id="another kind"),
+    ],
+)
+def test_a_message_that_is_not_as_it_began_is_registered_anew(final: list[ReplyCall]) -> None:
+    async def story(attached: Attached) -> None:
+        log: list[Any] = []
+        begun = attached.begin()
+        begun.seal(asked("a"), works("early", 9, log=log))
+        begun.seal(asked("b", "put"))
+        await settle_loop()
+        attached.received(final)
+        hooks = [attached.answer(one.call.id, works("late", log=log)) for one in final]
+        replies = await asyncio.gather(*hooks)
+        await attached.session.finish()
+        assert len(log) == 1 + sum(one.kind != "foreign" for one in final)
+        assert all(reply.text == "late" for reply in replies if reply.kind != "foreign")
+
+    play(story, grace=1)
+
+
+@pytest.mark.parametrize("how", ["drop", "sampling", "begin"])
+def test_a_message_that_never_becomes_complete_is_withdrawn(how: str) -> None:
+    async def story(attached: Attached) -> None:
+        log: list[Any] = []
+        begun = attached.begin()
+        begun.seal(asked("a"), works(1, 9, log=log))
+        begun.seal(asked("b", "put"), works(2, log=log))
+        await settle_loop()
+        if how == "sampling":
+            with attached.sampling():
+                pass
+        else:
+            getattr(attached, how)()
+        attached.drop()
+        await attached.session.finish()
+        assert log == [{}]
+        assert attached.session.owed == []
+        attached.received([asked("a")])
+        assert (await attached.answer("a", works("again"))).text == "again"
+
+    play(story, grace=1)
+
+
+def test_a_session_may_be_closed_while_a_message_comes_in() -> None:
+    async def story(attached: Attached) -> None:
+        attached.begin().seal(asked("a"), works(1, 9))
+        await attached.session.close()
+        attached.drop()
+
+    play(story)
+
+
+def test_a_call_that_has_started_and_is_never_asked_for_is_stopped() -> None:
+    async def story(attached: Attached) -> None:
+        begun = attached.begin()
+        begun.seal(asked("a"), works(1, 9))
+        begun.seal(asked("b"), works(2, 9))
+        attached.received(begun.calls)
+        attached.give_up("a")
+        attached.session.post("A note.", source="test")
+        with attached.sampling() as deliveries:
+            assert len(deliveries) == 1
+        finished = await attached.session.finish(timeout=1)
+        assert not finished.left
+        with attached.sampling() as deliveries:
+            assert deliveries == []
+
+    play(story)
+
+
 def test_awaiting_is_a_call_too() -> None:
     async def story(attached: Attached) -> None:
         attached.received([asked("a"), asked("w", "await_future")])

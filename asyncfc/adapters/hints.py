@@ -23,6 +23,11 @@ def declared_in(metadata: Any) -> Mapping[str, Any] | str | None:
     return declared if isinstance(declared, Mapping | str) else None
 
 
+def is_named(name: str, named: Trust) -> bool:
+    """Whether a tool is among those that are named, by names and patterns, or as all."""
+    return named == "all" or any(fnmatchcase(name, pattern) for pattern in named)
+
+
 def annotated(name: str, annotations: Any, trust: Trust) -> str | None:
     """The declaration that MCP's annotations of a tool amount to: `read`, or None, as all else is a barrier.
 
@@ -31,8 +36,7 @@ def annotated(name: str, annotations: Any, trust: Trust) -> str | None:
         annotations: a mapping, or an object of the MCP SDK.
         trust: which tools' are believed.
     """
-    believed = trust == "all" or any(fnmatchcase(name, pattern) for pattern in trust)
-    if annotations is None or not believed:
+    if annotations is None or not is_named(name, trust):
         return None
     given: Mapping[str, Any] = annotations if isinstance(annotations, Mapping) else vars(annotations)
     return "read" if any(given.get(key) is True for key in READ_ONLY) else None

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import Context
 from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
 from langgraph.types import Command
 from pydantic import BaseModel
 
-from asyncfc.adapters.hints import Trust
+from asyncfc.adapters.hints import Trust, is_named
 from asyncfc.adapters.langchain.asking import Asked, Asking
 from asyncfc.adapters.langchain.messages import (
     ToolError,
@@ -24,8 +26,8 @@ from asyncfc.adapters.langchain.messages import (
     rendered,
     with_text,
 )
-from asyncfc.adapters.langchain.tools import attached, is_inline
-from asyncfc.attached import Attached, Work
+from asyncfc.adapters.langchain.tools import attached, is_inline, tool_alone
+from asyncfc.attached import Attached, Begun, Work
 from asyncfc.blocking import BlockingSession
 from asyncfc.conversation.control import AWAIT_FUTURE, CANCEL_FUTURE
 from asyncfc.conversation.providers import Provider
@@ -61,6 +63,7 @@ class Conversation:
     ) -> None:
         given = {"same_message": "concurrent" if together else "ordered", **settings}
         trust: Trust = given.pop("trust", ())
+        eager: Trust = given.pop("eager", ())
         of_dialogue, of_session = split_settings(given)
         known = list(tools)
         made = [attached(tool, trust, asynchronous=not blocking) for tool in known]
@@ -74,6 +77,13 @@ class Conversation:
             self.close()
             raise
         self._attached = Attached(self.dialogue, together=together)
+        self._eager = {
+            tool.name: tool
+            for tool in known
+            if is_named(tool.name, eager)
+            and self._session.tools[tool.name].spec.level == "read"
+            and tool.name not in inline
+        }
         self._artifacts = {tool.name for tool in known if tool.response_format == "content_and_artifact"}
         self._newest: str | None = None
         self._made: dict[str, Call] = {}
@@ -127,12 +137,50 @@ class Conversation:
         if error is None:
             asked.under_way.close()
         else:
+            self._attached.drop()
             with suppress(type(error)):
                 asked.under_way.__exit__(type(error), error, error.__traceback__)
 
     async def refused(self, error: BaseException, names: Collection[str]) -> bool:
         """Whether the provider may have refused the request for its schemas, and these are changed now."""
         return getattr(error, "status_code", None) == 400 and self.dialogue.refused(str(error), names)
+
+    @property
+    def has_eager(self) -> bool:
+        """Whether calls of some tool start while the message with them is streamed."""
+        return bool(self._eager)
+
+    def here(self, function: Callable[..., None], *args: Any) -> None:
+        """From the way of the graph: call a function where the session runs."""
+        if self._blocking is not None:
+            self._blocking.run(_called, function, *args)
+        elif self.is_alive(blocking=False):
+            function(*args)
+
+    def begin_message(self) -> Begun:
+        """The model makes its first call in a message that is streamed."""
+        return self._attached.begin()
+
+    def drop_message(self) -> None:
+        """The message that is streamed never becomes complete."""
+        self._attached.drop()
+
+    def seal(self, begun: Begun, made: ToolCall, config: RunnableConfig, context: Context) -> None:
+        """A call of a message that is streamed is complete; an eager one starts.
+
+        Args:
+            begun: the message.
+            made: the call.
+            config: of the run, for the tool.
+            context: to run the tool in.
+        """
+        (sealed,) = calls_of(AIMessage("", tool_calls=[made]), self._session.tools, (), ends=False)
+        tool = self._eager.get(made["name"])
+        if tool is None:
+            begun.seal(sealed)
+        else:
+            work = tool_alone(tool, made, config, asynchronous=self._blocking is None)
+            begun.seal(sealed, self._judged(sealed.call, work), context)
 
     async def received(self, message: AIMessage, answered: Collection[str], ends: bool) -> None:
         """The message of the model is complete: register its calls (DESIGN O1).
@@ -146,6 +194,8 @@ class Conversation:
         made = {sealed.call.id: sealed.call for sealed in calls}
         if calls:
             self._attached.received(calls, key=message.id)
+        else:
+            self._attached.drop()
         if message.id is None or message.id != self._newest:  # some providers count ids anew in each message
             self._handed -= made.keys()
             self._interrupted -= made.keys()
@@ -301,6 +351,10 @@ class Conversation:
             f"{call.tool} {what} which it can do only before its call is answered; "
             f"pass inline={{{call.tool!r}}}"
         )
+
+
+async def _called(function: Callable[..., None], *args: Any) -> None:
+    function(*args)
 
 
 def _mapping(arguments: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from langgraph.types import Command
 
 from asyncfc.adapters.langchain.asking import Asked
 from asyncfc.adapters.langchain.conversation import Conversation
+from asyncfc.adapters.langchain.eager import watching
 from asyncfc.adapters.langchain.messages import marked, newest, provider_of, with_note
 from asyncfc.adapters.langchain.table import Conversations
 from asyncfc.adapters.langchain.tools import offered
@@ -43,6 +44,9 @@ class AsyncFCMiddleware(AgentMiddleware[AsyncFCState, Any, Any]):
     Args:
         trust: tools whose hints about themselves (`readOnlyHint` of MCP) are believed: `"all"`, or names and
             patterns of names.
+        eager: tools whose calls start while the model's message is still streamed, if they declare that
+            they only read, and need nothing injected: `"all"`, or names and patterns of names. What other
+            middleware does around the calls of tools is not done to these.
         settings: of each conversation (see `Dialogue`: `final`, `inline`, `note`, `control`, `pipelining`,
             `relax`, `max_extra_messages`) and of its session (see `Session`: `effects`, `grace`, `limits`,
             ...). `grace` is `"auto"` and `same_message` is `"concurrent"` if nothing is said.
@@ -106,7 +110,8 @@ class AsyncFCMiddleware(AgentMiddleware[AsyncFCState, Any, Any]):
         while True:
             asked = conversation.run(conversation.begin, request.messages, provider_of(request.model))
             try:
-                response = handler(_adapted(request, asked, conversation))
+                with watching(conversation):
+                    response = handler(_adapted(request, asked, conversation))
             except BaseException as error:
                 conversation.run(conversation.end, asked, error)
                 if conversation.run(conversation.refused, error, _names(request)):
@@ -128,7 +133,8 @@ class AsyncFCMiddleware(AgentMiddleware[AsyncFCState, Any, Any]):
         while True:
             asked = await conversation.begin(request.messages, provider_of(request.model))
             try:
-                response = await handler(_adapted(request, asked, conversation))
+                with watching(conversation):
+                    response = await handler(_adapted(request, asked, conversation))
             except BaseException as error:
                 await conversation.end(asked, error)
                 if await conversation.refused(error, _names(request)):

@@ -10,6 +10,7 @@ from langchain_core.tools import BaseTool
 
 from asyncfc.adapters.langchain.conversation import Conversation
 from asyncfc.dialogue import split_settings
+from asyncfc.errors import DeclarationError
 
 
 class Conversations:
@@ -19,11 +20,16 @@ class Conversations:
         settings: of each, see `AsyncFCMiddleware`.
 
     Raises:
-        DeclarationError: there is no such setting.
+        DeclarationError: there is no such setting, or `eager` is one name alone.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        split_settings({name: value for name, value in settings.items() if name != "trust"})
+        split_settings({name: value for name, value in settings.items() if name not in {"trust", "eager"}})
+        eager = settings.get("eager", ())
+        if isinstance(eager, str) and eager != "all":
+            raise DeclarationError(
+                f"eager is {eager!r}; expected names or patterns, as in ({eager!r},), or 'all'"
+            )
         self._settings = settings
         self._live: dict[str, Conversation] = {}
         self._lock = threading.Lock()

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, get_args, get_origin, get_type_hints
 
 from langchain.tools import ToolRuntime
+from langchain_core.messages.tool import ToolCall
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, InjectedToolArg
 from langchain_core.utils.function_calling import convert_to_openai_tool
+from langgraph.errors import GraphBubbleUp
+from langgraph.prebuilt.tool_node import ToolInvocationError
 from langgraph.types import Command
+from pydantic import ValidationError
 
 from asyncfc.adapters.hints import Trust, annotated, declared_in
+from asyncfc.adapters.langchain.messages import ToolError
 from asyncfc.attached import attached_tool
 from asyncfc.conversation.formats.base import Json, ToolSchema
 from asyncfc.dialogue import Dialogue
@@ -75,6 +82,44 @@ def _is_injected(annotation: Any) -> bool:
         return True
     metadata = getattr(annotation, "__metadata__", ())
     return any(_is_injected(part) for part in (*get_args(annotation), *metadata) if part is not annotation)
+
+
+def tool_alone(
+    tool: BaseTool, made: ToolCall, config: RunnableConfig, *, asynchronous: bool
+) -> Callable[[dict[str, Any]], Any]:
+    """The work of a call without a `ToolNode` and what wraps it there.
+
+    Args:
+        tool: needs nothing that a `ToolNode` injects.
+        made: the call.
+        config: for the tool.
+        asynchronous: the work is.
+    """
+
+    async def awork(arguments: dict[str, Any]) -> Any:
+        with _as_in_node(tool, arguments):
+            return await tool.ainvoke({**made, "args": arguments}, config)
+
+    def work(arguments: dict[str, Any]) -> Any:
+        with _as_in_node(tool, arguments):
+            return tool.invoke({**made, "args": arguments}, config)
+
+    return awork if asynchronous else work
+
+
+@contextmanager
+def _as_in_node(tool: BaseTool, arguments: dict[str, Any]) -> Iterator[None]:
+    """What the model is told of wrong arguments; what the tool raises besides is raised."""
+    try:
+        yield
+    except ValidationError as error:
+        wrong = ToolInvocationError(tool.name, error, arguments, error.errors())
+        raise ToolError(wrong.message) from error
+    except GraphBubbleUp as bubble:
+        raise ToolError(
+            f"{tool.name} asks a person, or leaves the graph, which it cannot do when it starts before the "
+            f"message is complete; take it out of `eager`, and pass inline={{{tool.name!r}}}"
+        ) from bubble
 
 
 def schema_of(tool: BaseTool | Json, *, strict: bool = False) -> ToolSchema:

@@ -21,6 +21,7 @@ from langgraph.prebuilt.tool_node import ToolCallRequest
 
 from asyncfc.adapters.langchain.asking import Asked
 from asyncfc.adapters.langchain.conversation import Conversation
+from asyncfc.adapters.langchain.eager import watching
 from asyncfc.adapters.langchain.messages import in_place, marked, newest, provider_of, with_note
 from asyncfc.adapters.langchain.proxies import ControlTool, WrappedTool
 from asyncfc.adapters.langchain.table import Conversations
@@ -98,7 +99,8 @@ class WrappedTools(list[BaseTool]):
         while True:
             asked = conversation.run(conversation.begin, _known(messages, new), provider_of(model))
             try:
-                reply = self._bound(model, conversation, settings).invoke(_sent(asked, conversation))
+                with watching(conversation):
+                    reply = self._bound(model, conversation, settings).invoke(_sent(asked, conversation))
             except BaseException as error:
                 conversation.run(conversation.end, asked, error)
                 if conversation.run(conversation.refused, error, self._names):
@@ -117,7 +119,9 @@ class WrappedTools(list[BaseTool]):
         while True:
             asked = await conversation.begin(_known(messages, new), provider_of(model))
             try:
-                reply = await self._bound(model, conversation, settings).ainvoke(_sent(asked, conversation))
+                bound = self._bound(model, conversation, settings)
+                with watching(conversation):
+                    reply = await bound.ainvoke(_sent(asked, conversation))
             except BaseException as error:
                 await conversation.end(asked, error)
                 if await conversation.refused(error, self._names):
