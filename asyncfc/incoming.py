@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -108,23 +107,11 @@ class Incoming:
         elif sealed.kind == "foreign" or not (known or call.tool in self._session.tools):
             self._message.skip()
             self._asked.append(_Asked(call, "foreign"))
-            self._warn_of_handles(call)
         else:
             inline = sealed.kind == "program" or call.tool in self._inline
             waits = waits or call.tool in self._inline
             future = self._message.seal(call, waits=waits, inline=inline)
             self._asked.append(_Asked(call, "inline" if inline else "call", sealed.native, future))
-
-    def _warn_of_handles(self, call: Call) -> None:
-        """The loop makes this call itself: nobody puts a value in the place of a handle."""
-        text = str(call.arguments)
-        if self._session.handles.escape(text) != text:
-            warnings.warn(
-                f"the model has passed a handle to {call.tool}, a tool that asyncfc does not have, so that "
-                "it gets the text of the handle: give this function to asyncfc, too",
-                RuntimeWarning,
-                stacklevel=2,
-            )
 
     def complete(self) -> None:
         """The message is complete: its writes may run, and what each await waits for is settled upon."""

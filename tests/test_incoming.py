@@ -190,22 +190,6 @@ def test_a_tool_that_nobody_has_is_of_others_unless_all_tools_are_known() -> Non
     on_stage(scene)
 
 
-@pytest.mark.parametrize("written", ["{}", "see ${{{}}}"])
-def test_a_handle_for_a_tool_of_others_is_not_passed_without_a_word(written: str) -> None:
-    async def scene(stage: Stage) -> None:
-        await stage.answered(("read", {"n": 1}))
-        text = written.format(handle(1, stage)).replace("${$", "${")
-        with pytest.warns(
-            RuntimeWarning, match="passed a handle to others, a tool that asyncfc does not have"
-        ):
-            stage.message(("others", {"x": text})).complete()
-        with pytest.warns(RuntimeWarning, match="passed a handle to others"):
-            stage.message(("read", {"n": 2}), ("others", {"x": "$this_1"})).complete()
-        stage.message(("others", {"x": "$5"})).complete()
-
-    on_stage(scene)
-
-
 def test_what_the_loop_has_not_asked_for_runs_and_is_delivered_later() -> None:
     async def scene(stage: Stage) -> None:
         incoming = stage.message(("write", {}), ("inline", {}))
