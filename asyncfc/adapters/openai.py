@@ -38,8 +38,8 @@ def wrap(client: ClientT, tools: Tools, **settings: Any) -> Wrapped[ClientT]:
         client: of the SDK; it is what sends, and stays as it is.
         tools: the functions that the loop calls: by name, or a list of them.
         settings: of the conversation (see `Dialogue`: `final`, `inline`, `note`, `control`, `pipelining`,
-            `relax`, `max_extra_messages`) and of its session (see `Session`: `effects`, `grace`, `limits`,
-            ...). `grace` is `"auto"` if nothing is said.
+            `relax`, `provider`, `max_extra_messages`) and of its session (see `Session`: `effects`, `grace`,
+            `limits`, ...). `grace` is `"auto"` if nothing is said.
 
     Returns:
         the client and the functions to use instead.
