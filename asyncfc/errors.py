@@ -40,6 +40,14 @@ class CallWithheld(AsyncFCError):
     """Raised by awaiting a future whose call was withheld: it did not run."""
 
 
+class EngineError(AsyncFCError):
+    """The decode engine was asked for something that it cannot do."""
+
+
+class UnsupportedModel(EngineError):
+    """The decode engine cannot run this model, tokenizer or chat template exactly; says why."""
+
+
 class InternalError(AsyncFCError):
     """A bug in asyncfc itself, never the user's. Please report it."""
 

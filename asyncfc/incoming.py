@@ -92,8 +92,8 @@ class Incoming:
         """The calls sealed so far, in order."""
         return [asked.call for asked in self._asked]
 
-    def seal(self, sealed: ReplyCall, *, known: bool = False, waits: bool = False) -> None:
-        """The next client tool call is complete.
+    def seal(self, sealed: ReplyCall, *, known: bool = False, waits: bool = False) -> Future | None:
+        """The next client tool call is complete; return its future, if it is a call of the session.
 
         Args:
             sealed: the call.
@@ -112,6 +112,7 @@ class Incoming:
             waits = waits or call.tool in self._inline
             future = self._message.seal(call, waits=waits, inline=inline)
             self._asked.append(_Asked(call, "inline" if inline else "call", sealed.native, future))
+        return self._asked[-1].future
 
     def complete(self) -> None:
         """The message is complete: its writes may run, and what each await waits for is settled upon."""

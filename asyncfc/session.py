@@ -272,6 +272,14 @@ class Session:
         if not self._outbox.has_notes:
             await wait_settled(futures, any_one=any_one, timeout=timeout, bell=self._bell)
 
+    def told(self, future: Future) -> None:
+        """The program has shown the outcome of a settled call to the model itself; it is not delivered.
+
+        Raises:
+            NotSettled: there is no outcome yet.
+        """
+        future.result() if future.outcome is None else self._outbox.tell(future)
+
     @contextmanager
     def sampling(self) -> Iterator[list[Delivery | Note]]:
         """The deliveries to include in the next request; use it as `with` around that request.

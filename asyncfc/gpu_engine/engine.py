@@ -1,0 +1,265 @@
+"""Engine: decoding that does not stop for tools. The public face of `asyncfc.gpu_engine`.
+
+    engine = Engine(model, tokenizer)
+    async with Session([search, write_file]) as session:
+        async for event in engine.chat([{"role": "user", "content": "..."}], session):
+            ...
+
+Several conversations decode in one batch; run them with `asyncio.gather`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, Self
+from weakref import WeakKeyDictionary
+
+from asyncfc.errors import EngineError
+from asyncfc.gpu_engine.blocks import BlockPool
+from asyncfc.gpu_engine.chat import Chat, ChatSettings
+from asyncfc.gpu_engine.core import Core
+from asyncfc.gpu_engine.dialects.dialect import Dialect
+from asyncfc.gpu_engine.events import Done, Event
+from asyncfc.gpu_engine.keeping import Keeping
+from asyncfc.gpu_engine.model import CausalModel
+from asyncfc.gpu_engine.plan import Plan
+from asyncfc.gpu_engine.port import Conversation, Json
+from asyncfc.gpu_engine.rows import Row, Rows
+from asyncfc.gpu_engine.runner import TorchRunner, free_memory_blocks
+from asyncfc.gpu_engine.sequence import GREEDY, Sampling
+from asyncfc.gpu_engine.sessions import conversation_of, open_session
+from asyncfc.gpu_engine.stepping import in_thread, on_clock
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from asyncfc.session import Session
+
+OF_CHAT = ("inject", "in_place", "sampling", "max_new_tokens", "max_messages")
+
+
+class Engine:
+    """A causal language model of Hugging Face that decodes many conversations in one batch.
+
+    Args:
+        model: unmodified; on the device and in the dtype in which it is to run.
+        tokenizer: of the model, with a chat template.
+        slots: conversations that decode at a time; those that are trapped need none.
+        context_tokens: that the KV pool holds, over all conversations; None: what fits beside the model.
+        block_size: positions per block of the pool.
+        budget: positions that one step computes at most; longer prompts are computed in chunks.
+        dialect: how the model writes calls, if neither its tokenizer nor its type say so; see `Dialect`.
+        chat_template: instead of the tokenizer's.
+        keeping: what it costs to bring back the KV of a trapped row.
+        seconds: decode on the clock of the event loop, each step taking as long as this says: for
+            simulations in virtual time. None: in a thread, as fast as it goes.
+
+    Raises:
+        UnsupportedModel: the model, the tokenizer or its template cannot work; says why.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        slots: int = 16,
+        context_tokens: int | None = None,
+        block_size: int = 16,
+        budget: int = 512,
+        dialect: str | None = None,
+        chat_template: str | None = None,
+        keeping: Keeping | None = None,
+        seconds: Callable[[Plan], float] | None = None,
+    ) -> None:
+        self._model = CausalModel(model)
+        self.dialect = Dialect(
+            tokenizer,
+            family=dialect,
+            model_type=model.config.model_type,
+            chat_template=chat_template,
+        )
+        if context_tokens is None:
+            blocks = free_memory_blocks(self._model, block_size=block_size)
+        else:
+            blocks = -(-context_tokens // block_size)
+        self._runner = TorchRunner(self._model, blocks=blocks, block_size=block_size)
+        self.core = Core(
+            self._runner,
+            BlockPool(blocks, block_size),
+            slots=slots,
+            budget=max(budget, slots),
+            keeping=keeping,
+            max_tokens=self._model.max_positions,
+        )
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncfc-torch")
+        step = in_thread(self._runner, self._thread) if seconds is None else on_clock(self._runner, seconds)
+        self._rows = Rows(self.core, step)
+        self._kept: WeakKeyDictionary[Any, Row] = WeakKeyDictionary()
+        self._talking: set[int] = set()
+
+    async def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        session: Session,
+        *,
+        inject: Literal["turn", "call"] = "turn",
+        in_place: bool = False,
+        sampling: Sampling = GREEDY,
+        max_new_tokens: int = 4_096,
+        max_messages: int = 100,
+        **settings: Any,
+    ) -> AsyncGenerator[Event, None]:
+        """Decode until the model is done; its calls run in the session meanwhile.
+
+        Decoding does not wait for who reads the events. The last one is `Done`; its `messages`, with the
+        user's next ones appended, are those of the next turn in the same session. What they have in common
+        with the turn before is not computed again.
+
+        Args:
+            messages: as chat templates take them.
+            session: that runs the calls. Answers are held for its `grace`.
+            inject: when calls are answered: at the end of a message (`turn`), or each right away (`call`).
+            in_place: see `ChatSettings`.
+            sampling: how tokens are chosen.
+            max_new_tokens: of one message.
+            max_messages: that the model may write.
+            **settings: of the `Dialogue`, such as `final`, `control`, `note`.
+
+        Raises:
+            EngineError: the conversation is too long, the engine is closed, or a step failed.
+            DeclarationError: there is no such setting, or it is written wrongly.
+        """
+        chat_settings = ChatSettings(inject, in_place, max_new_tokens, max_messages)
+        conversation = conversation_of(session, settings)
+        if id(session) in self._talking:
+            raise EngineError(f"session {session.id} has a turn under way on this engine; one at a time")
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._talking.add(id(session))
+        talk = asyncio.create_task(
+            self._talk(messages, session, conversation, sampling, chat_settings, queue.put_nowait)
+        )
+        talk.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+            await talk
+        finally:
+            talk.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([talk])
+            self._talking.discard(id(session))
+
+    def run(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Iterable[Any] | Mapping[str, Any],
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        **settings: Any,
+    ) -> Done:
+        """The same for programs without an event loop: one conversation, with a session of its own.
+
+        Args:
+            messages: as chat templates take them.
+            tools: functions or `Tool`s; a mapping gives the names.
+            on_event: gets the events as they come.
+            **settings: of `chat`, of the `Dialogue` and of the `Session`.
+
+        Raises:
+            Exception: what `chat` raises, and what making the session does.
+        """
+
+        async def whole() -> Done:
+            made, of_chat = open_session(tools, settings, of_chat=OF_CHAT)
+            async with made as session, aclosing(self.chat(messages, session, **of_chat)) as events:
+                async for event in events:
+                    if on_event is not None:
+                        on_event(event)
+                    if isinstance(event, Done):
+                        return event
+            raise AssertionError("a conversation ends with Done")
+
+        return asyncio.run(whole())
+
+    def release(self, session: Session) -> None:
+        """Forget what was computed for a session; its next turn computes it again."""
+        row = self._kept.pop(session, None)
+        if row is not None:
+            row.close()
+
+    def close(self) -> None:
+        """Give the model back as it was, and the memory of the KV pool free."""
+        for session in list(self._kept):
+            self.release(session)
+        self._thread.shutdown(wait=True)
+        self._model.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def _talk(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        session: Session,
+        conversation: Conversation,
+        sampling: Sampling,
+        settings: ChatSettings,
+        emit: Callable[[Event], object],
+    ) -> None:
+        made = prepared(messages, conversation)
+        prompt = self.dialect.prompt(made, conversation.tools)
+        banned = sampling.banned | frozenset(self.dialect.forbidden_ids)
+        row = self._row(session, prompt, replace(sampling, banned=banned))
+        try:
+            done = await Chat(conversation, self.dialect, row, messages, settings, emit).run()
+        except BaseException:
+            row.close()
+            raise
+        self._kept[session] = row
+        emit(done)
+
+    def _row(self, session: Session, prompt: list[int], sampling: Sampling) -> Row:
+        """The row of the turn before, cut back to what both have in common; or a new one."""
+        row = self._kept.pop(session, None)
+        if row is None:
+            return self._rows.open(prompt, sampling)
+        same = _common_prefix(row.tokens, prompt)
+        row.sequence.sampling = sampling
+        try:
+            row.replace(same, len(row), prompt[same:])
+        except EngineError:
+            row.close()
+            raise
+        return row
+
+
+def prepared(messages: Sequence[Mapping[str, Any]], conversation: Conversation) -> list[Json]:
+    """The messages as the model reads them: no live handle in users' words, the note in the system prompt."""
+    made = [dict(message) for message in messages]
+    for message in made:
+        if message.get("role") in ("user", "system") and isinstance(message.get("content"), str):
+            message["content"] = conversation.escape(message["content"])
+    note = conversation.note
+    if note is None:
+        return made
+    if made and made[0].get("role") == "system":
+        made[0]["content"] = f"{made[0]['content']}\n\n{note}"
+        return made
+    return [{"role": "system", "content": note}, *made]
+
+
+def _common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+    same = 0
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            break
+        same += 1
+    return same

@@ -1,0 +1,197 @@
+"""Rows: the asyncio side of the engine. A conversation is a coroutine that asks its row for tokens.
+
+    row = rows.open(prompt)
+    token = await row.sample()      # one step of the whole batch
+    row.append(injected)            # computed with the next step
+
+A row is in the batch as long as its coroutine waits for a token. While it waits for anything else, the row
+is trapped: it costs no forward, and others have its slot. So there is no trap to forget, and none that
+lasts longer than what is waited for (DESIGN G4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence as Tokens
+
+from asyncfc.errors import EngineError
+from asyncfc.gpu_engine.core import Core, Sampled
+from asyncfc.gpu_engine.plan import Plan
+from asyncfc.gpu_engine.sequence import GREEDY, Sampling, Sequence
+from asyncfc.gpu_engine.stepping import Stepper
+
+_log = logging.getLogger("asyncfc")
+
+TICKS = 8
+"""Rounds of the event loop in which a coroutine may ask again before its row counts as trapped: those that
+an answer takes which waits for no tool."""
+
+
+class Row:
+    """One row as its conversation sees it. Made by `Rows.open`."""
+
+    def __init__(self, rows: Rows, sequence: Sequence) -> None:
+        self._rows = rows
+        self._asked: asyncio.Future[int] | None = None
+        self.sequence = sequence
+
+    def __len__(self) -> int:
+        return len(self.sequence)
+
+    @property
+    def tokens(self) -> Tokens[int]:
+        """All tokens, sampled and forced; not to be changed."""
+        return self.sequence.tokens
+
+    @property
+    def room(self) -> int:
+        """How many more tokens fit."""
+        return self._rows.core.max_tokens - len(self.sequence)
+
+    @property
+    def asks(self) -> bool:
+        """Whether its coroutine waits for a token."""
+        return self._asked is not None and not self._asked.done()
+
+    async def sample(self) -> int:
+        """The model's next token; it stands behind the others then.
+
+        Raises:
+            EngineError: the row has ended or is full, or the step failed.
+        """
+        if self.room < 0:
+            raise EngineError(f"sequence {self.sequence.id} is full: {len(self)} tokens")
+        self._asked = asyncio.get_running_loop().create_future()
+        self._rows.asked(self)
+        try:
+            return await self._asked
+        finally:
+            self._asked = None
+
+    def append(self, tokens: Tokens[int]) -> None:
+        """Inject tokens behind the last one; computed in one go with the next step."""
+        self._rows.core.inject(self.sequence, tokens)
+
+    def replace(self, start: int, stop: int, tokens: Tokens[int]) -> None:
+        """Substitute tokens for `tokens[start:stop]`; what follows is computed again."""
+        self._rows.core.substitute(self.sequence, start, stop, tokens)
+
+    def close(self) -> None:
+        """The row has ended; its blocks are free."""
+        self._rows.close(self)
+
+    def give(self, token: int) -> None:
+        """The token that was asked for."""
+        if self._asked is not None and not self._asked.done():
+            self._asked.set_result(token)
+
+    def fail(self, error: BaseException) -> None:
+        """There is no token."""
+        if self._asked is not None and not self._asked.done():
+            self._asked.set_exception(error)
+
+
+class Rows:
+    """The rows of one engine, and the task that steps as long as one of them asks for a token.
+
+    Used within one event loop at a time.
+
+    Args:
+        core: the engine.
+        step: runs its plans.
+    """
+
+    def __init__(self, core: Core, step: Stepper) -> None:
+        self.core = core
+        self._step = step
+        self._rows: dict[int, Row] = {}
+        self._driver: asyncio.Task[None] | None = None
+
+    def open(self, prompt: Tokens[int], sampling: Sampling = GREEDY) -> Row:
+        """A new row; it enters the batch when it is first asked for a token.
+
+        Raises:
+            EngineError: the prompt is empty or too long.
+        """
+        sequence = self.core.add(prompt, sampling)
+        self.core.trap(sequence)
+        row = self._rows[sequence.id] = Row(self, sequence)
+        return row
+
+    def close(self, row: Row) -> None:
+        """A row has ended."""
+        self._rows.pop(row.sequence.id, None)
+        self.core.finish(row.sequence)
+
+    def asked(self, row: Row) -> None:
+        """A coroutine waits for a token of its row.
+
+        Raises:
+            EngineError: the row has ended, or belongs to an event loop that is gone.
+        """
+        if row.sequence.state == "trapped":
+            self.core.resume(row.sequence)
+        elif row.sequence.state == "finished":
+            raise EngineError(f"sequence {row.sequence.id} has ended; it gives no more tokens")
+        if self._driver is None or self._driver.done():
+            self._driver = asyncio.create_task(self._drive(), name="asyncfc decode")
+        elif self._driver.get_loop() is not asyncio.get_running_loop():
+            raise EngineError("the engine decodes in another event loop; use one engine within one loop")
+
+    async def _drive(self) -> None:
+        """Step until nobody asks. Whoever asks again starts the next driver."""
+        while await self._settle():
+            plan = self.core.plan()
+            if not plan:
+                self._fail(EngineError("no row can go on: the KV pool is too small for what is asked of it"))
+                return
+            await self._run(plan)
+
+    async def _run(self, plan: Plan) -> None:
+        clock = asyncio.get_running_loop().time
+        start = clock()
+        try:
+            tokens = await self._step(plan)
+        except BaseException as error:
+            self.core.lost(plan)
+            self._fail(error if isinstance(error, EngineError) else _failed(error))
+            if not isinstance(error, Exception):
+                raise
+            return
+        for sampled in self.core.take(plan, tokens, clock() - start):
+            self._give(sampled)
+
+    def _give(self, sampled: Sampled) -> None:
+        row = self._rows.get(sampled.row.id)
+        if row is not None:
+            row.give(sampled.token)
+
+    async def _settle(self) -> bool:
+        """Let the coroutines come back for more, and trap the rows of those that wait for something else.
+
+        Returns:
+            whether anybody asks.
+        """
+        for _ in range(TICKS):
+            await asyncio.sleep(0)
+            if all(row.asks for row in self._in_batch()):
+                break
+        for row in self._in_batch():
+            if not row.asks:
+                self.core.trap(row.sequence)
+        return any(row.asks for row in self._rows.values())
+
+    def _in_batch(self) -> list[Row]:
+        return [row for row in self._rows.values() if row.sequence.state in ("running", "waiting")]
+
+    def _fail(self, error: EngineError) -> None:
+        for row in self._rows.values():
+            row.fail(error)
+
+
+def _failed(error: BaseException) -> EngineError:
+    """What every conversation that waited for a step is told of its failure."""
+    failed = EngineError(f"the step failed: {type(error).__name__}: {error}")
+    failed.__cause__ = error
+    return failed
