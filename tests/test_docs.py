@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import importlib
 import inspect
 import re
 import tomllib
@@ -28,7 +29,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ADAPTERS = sorted((ROOT / "docs" / "adapters").glob("*.md"))
 ELSEWHERE = [ROOT / "docs" / "adapters" / "litellm.md"]
 """It runs in an environment of its own, where `tests/adapters/litellm` executes it."""
-SLOW = [ROOT / "docs" / "loops.md", *ADAPTERS]  # they load SDKs and frameworks
+SLOW = [ROOT / "docs" / "loops.md", ROOT / "docs" / "engine.md", *ADAPTERS]  # they load SDKs and frameworks
 RUN = [
     pytest.param(page, marks=pytest.mark.slow) if page in SLOW else page
     for page in PAGES + ADAPTERS
@@ -156,6 +157,13 @@ def test_every_method_of_what_a_session_gives_is_in_the_guide(kind: type) -> Non
 @pytest.mark.parametrize("kind", [Dialogue, run, ModelServer])
 def test_every_setting_of_a_loop_is_in_its_page(kind: Callable[..., Any]) -> None:
     assert settings(kind) <= words_in_code(GUIDE[2:])
+
+
+def test_every_name_and_setting_of_the_engine_is_in_its_page() -> None:
+    gpu_engine = importlib.import_module("asyncfc.gpu_engine")
+    wanted = set(gpu_engine.__all__) | settings(gpu_engine.Engine) | settings(gpu_engine.Engine.chat)
+    wanted |= methods(gpu_engine.Engine) - {"core"}
+    assert wanted - {"self", "Event"} <= words_in_code([ROOT / "docs" / "engine.md"])
 
 
 def methods(kind: type) -> set[str]:

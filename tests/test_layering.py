@@ -55,8 +55,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "testing": (*BELOW_TOP, "incoming", "dialogue", "exchange", "streamed", "agent", "testing"),
     "testing.models": (),  # the judge of what asyncfc sends shares no code with it
     "cli": (*BELOW_TOP, "trace", "testing", "adapters"),
-    "gpu_engine": ("errors", "futures"),
-    # The one module of the engine that knows a Session makes of it what the others see through a Protocol.
+    "gpu_engine": ("errors", "futures", "gpu_engine.engine"),
+    # One module of the engine knows a Session and makes of it what all others see through a Protocol.
+    "gpu_engine.engine": ("errors", "futures", "gpu_engine"),
     "gpu_engine.sessions": (*BELOW_TOP, "incoming", "dialogue", "gpu_engine"),
     # The oracles share no code with what they judge, and neither does anything that they import: they
     # compare claims by the words of the declarations, never by the index or the scheduler.

@@ -21,6 +21,9 @@ from weakref import WeakKeyDictionary
 from asyncfc.errors import EngineError
 from asyncfc.gpu_engine.blocks import BlockPool
 from asyncfc.gpu_engine.chat import Chat, ChatSettings
+from asyncfc.gpu_engine.cml.chat import CmlChat, CmlSettings
+from asyncfc.gpu_engine.cml.wording import prepared as cml_prepared
+from asyncfc.gpu_engine.cml.wording import system_note as cml_note
 from asyncfc.gpu_engine.core import Core
 from asyncfc.gpu_engine.dialects.dialect import Dialect
 from asyncfc.gpu_engine.events import Done, Event
@@ -31,15 +34,14 @@ from asyncfc.gpu_engine.port import Conversation, Json
 from asyncfc.gpu_engine.rows import Row, Rows
 from asyncfc.gpu_engine.runner import TorchRunner, free_memory_blocks
 from asyncfc.gpu_engine.sequence import GREEDY, Sampling
-from asyncfc.gpu_engine.sessions import conversation_of, open_session
+from asyncfc.gpu_engine.sessions import Session, conversation_of, open_session
 from asyncfc.gpu_engine.stepping import in_thread, on_clock
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from asyncfc.session import Session
-
-OF_CHAT = ("inject", "in_place", "sampling", "max_new_tokens", "max_messages")
+OF_CHAT = ("protocol", "inject", "in_place", "trap", "sampling", "max_new_tokens", "max_messages")
+"""The settings of `chat` that are neither the dialogue's nor the session's."""
 
 
 class Engine:
@@ -76,13 +78,13 @@ class Engine:
         keeping: Keeping | None = None,
         seconds: Callable[[Plan], float] | None = None,
     ) -> None:
-        self._model = CausalModel(model)
         self.dialect = Dialect(
             tokenizer,
             family=dialect,
             model_type=model.config.model_type,
             chat_template=chat_template,
         )
+        self._model = CausalModel(model)
         if context_tokens is None:
             blocks = free_memory_blocks(self._model, block_size=block_size)
         else:
@@ -101,14 +103,17 @@ class Engine:
         self._rows = Rows(self.core, step)
         self._kept: WeakKeyDictionary[Any, Row] = WeakKeyDictionary()
         self._talking: set[int] = set()
+        self._closed = False
 
     async def chat(
         self,
         messages: Sequence[Mapping[str, Any]],
         session: Session,
         *,
+        protocol: Literal["tools", "cml"] = "tools",
         inject: Literal["turn", "call"] = "turn",
         in_place: bool = False,
+        trap: Literal["all", "any"] = "all",
         sampling: Sampling = GREEDY,
         max_new_tokens: int = 4_096,
         max_messages: int = 100,
@@ -123,8 +128,11 @@ class Engine:
         Args:
             messages: as chat templates take them.
             session: that runs the calls. Answers are held for its `grace`.
+            protocol: how the model calls: `tools`, as its chat template says, or `cml`, AsyncLM's
+                in-context protocol, for models that know it.
             inject: when calls are answered: at the end of a message (`turn`), or each right away (`call`).
             in_place: see `ChatSettings`.
+            trap: which results a trap of CML waits for.
             sampling: how tokens are chosen.
             max_new_tokens: of one message.
             max_messages: that the model may write.
@@ -134,7 +142,14 @@ class Engine:
             EngineError: the conversation is too long, the engine is closed, or a step failed.
             DeclarationError: there is no such setting, or it is written wrongly.
         """
-        chat_settings = ChatSettings(inject, in_place, max_new_tokens, max_messages)
+        if self._closed:
+            raise EngineError("the engine is closed; it takes no more conversations")
+        chat_settings: ChatSettings | CmlSettings
+        if protocol == "cml":
+            settings = {"control": False, **settings}
+            chat_settings = CmlSettings(trap, None, max_new_tokens, max_messages)
+        else:
+            chat_settings = ChatSettings(inject, in_place, max_new_tokens, max_messages)
         conversation = conversation_of(session, settings)
         if id(session) in self._talking:
             raise EngineError(f"session {session.id} has a turn under way on this engine; one at a time")
@@ -152,6 +167,7 @@ class Engine:
             talk.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([talk])
+                await self._rows.rest()
             self._talking.discard(id(session))
 
     def run(
@@ -194,6 +210,7 @@ class Engine:
 
     def close(self) -> None:
         """Give the model back as it was, and the memory of the KV pool free."""
+        self._closed = True
         for session in list(self._kept):
             self.release(session)
         self._thread.shutdown(wait=True)
@@ -211,15 +228,23 @@ class Engine:
         session: Session,
         conversation: Conversation,
         sampling: Sampling,
-        settings: ChatSettings,
+        settings: ChatSettings | CmlSettings,
         emit: Callable[[Event], object],
     ) -> None:
-        made = prepared(messages, conversation)
-        prompt = self.dialect.prompt(made, conversation.tools)
+        if isinstance(settings, CmlSettings):
+            note = "" if conversation.note is None else cml_note(conversation.tools)
+            prompt = self.dialect.prompt(cml_prepared(messages, note))
+        else:
+            prompt = self.dialect.prompt(prepared(messages, conversation), conversation.tools)
         banned = sampling.banned | frozenset(self.dialect.forbidden_ids)
         row = self._row(session, prompt, replace(sampling, banned=banned))
+        chat: Chat | CmlChat
+        if isinstance(settings, CmlSettings):
+            chat = CmlChat(conversation, self.dialect, row, messages, settings, emit)
+        else:
+            chat = Chat(conversation, self.dialect, row, messages, settings, emit)
         try:
-            done = await Chat(conversation, self.dialect, row, messages, settings, emit).run()
+            done = await chat.run()
         except BaseException:
             row.close()
             raise

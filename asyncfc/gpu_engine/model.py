@@ -111,7 +111,7 @@ def _reason(model: PreTrainedModel) -> str | None:
     config = model.config.get_text_config(decoder=True)
     if model.config.is_encoder_decoder or getattr(config, "add_cross_attention", False):
         return "it attends to an encoder; the engine takes decoder-only models"
-    if model.get_output_embeddings() is None:  # type: ignore[no-untyped-call]
+    if model.get_output_embeddings() is None:
         return "it has no language-model head; load it with AutoModelForCausalLM"
     others = sorted(set(getattr(config, "layer_types", None) or ()) - _ATTENTION_TYPES)
     if others:
@@ -159,7 +159,7 @@ def _take(model: PreTrainedModel) -> tuple[Layer, ...]:
         training = model.training
         try:
             model.train(mode=False)
-            layers = probe(model, lambda: model.set_attn_implementation(NAME), _forward)
+            layers = probe(model, _forward)
         except BaseException:
             _restore(model, own, training=training)
             raise

@@ -139,6 +139,12 @@ class Rows:
         elif self._driver.get_loop() is not asyncio.get_running_loop():
             raise EngineError("the engine decodes in another event loop; use one engine within one loop")
 
+    async def rest(self) -> None:
+        """Wait for the step under way, unless others ask for more."""
+        driver = self._driver
+        if driver is not None and not any(row.asks for row in self._rows.values()):
+            await asyncio.wait([driver])
+
     async def _drive(self) -> None:
         """Step until nobody asks. Whoever asks again starts the next driver."""
         while await self._settle():

@@ -90,7 +90,7 @@ class TorchRunner:
         return parts, self.model.forward(batch, self._pool)
 
     def _move(self, plan: Plan) -> None:
-        """Saves first: their blocks may have new owners. Forgets last: they mean what is loaded or saved now."""
+        """Saves first: their blocks may have new owners. Forgets last: they mean what is loaded now."""
         for move in plan.saves:
             self._pool.save(move.row, move.blocks)
         for move in plan.loads:
@@ -134,8 +134,8 @@ def _check_left_out(plan: Plan, parts: dict[int, Part]) -> None:
     for index, work in enumerate(plan.works):
         if index not in parts and work.row.epoch == work.epoch:
             raise EngineError(
-                f"sequence {work.row.id} is to be computed up to position {work.stop}, but has {len(work.row)} "
-                f"tokens and blocks {work.row.blocks}; reserve blocks before a step"
+                f"sequence {work.row.id} is to be computed up to position {work.stop}, but has "
+                f"{len(work.row)} tokens and blocks {work.row.blocks}; reserve blocks before a step"
             )
 
 

@@ -17,6 +17,8 @@ from asyncfc.gpu_engine.port import Answer, Json, Message, Told
 from asyncfc.incoming import CallReply, Incoming
 from asyncfc.session import Session
 
+__all__ = ["Session", "SessionConversation", "SessionMessage", "conversation_of", "open_session"]
+
 
 class SessionMessage:
     """One message of the model, of a session."""

@@ -80,6 +80,10 @@ class Twin:
     touched: bool = False
     """By a verb, since the step under way was planned."""
 
+    @property
+    def forced_positions(self) -> list[int]:
+        return [position for position, forced in enumerate(self.forced) if forced]
+
 
 @dataclass
 class Flight:
@@ -347,7 +351,7 @@ class Machine(RuleBasedStateMachine):
     def check_row(self, twin: Twin) -> None:
         row = twin.row
         assert row.tokens == twin.tokens
-        assert [row.is_forced(n) for n in range(len(row))] == twin.forced
+        assert [n for start, stop in row.forced for n in range(start, stop)] == twin.forced_positions
         assert row.spent == row.computed + row.saved + row.dropped, f"I8: {row}"
         assert 0 <= row.held < len(row), f"the last token is always to be computed: {row}"
         assert not (row.saved and (row.computed or row.blocks)), f"KV in two places: {row}"

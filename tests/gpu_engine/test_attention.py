@@ -76,7 +76,7 @@ def test_a_mask_of_the_model_is_refused(step: Noting) -> None:
 
 @pytest.mark.parametrize("module", [Attention(is_causal=False), Attention(layer_idx=None)])
 def test_a_layer_that_is_not_decoding_is_refused(step: Noting, module: Attention) -> None:
-    with pytest.raises(UnsupportedModel, match="later ones|no layer_idx"):
+    with pytest.raises(UnsupportedModel, match=r"later ones|no layer_idx"):
         paged(module, *states(), None)
 
 
@@ -87,7 +87,12 @@ def test_a_call_from_outside_of_a_step_is_refused() -> None:
 
 def test_keywords_that_mean_nothing_here_are_fine(step: Noting) -> None:
     ids = torch.arange(3)
-    keywords = {"position_ids": ids, "use_cache": False, "output_attentions": False, "s_aux": None}
+    keywords: dict[str, Any] = {
+        "position_ids": ids,
+        "use_cache": False,
+        "output_attentions": False,
+        "s_aux": None,
+    }
     found, weights = paged(
         Attention(), *states(), None, scaling=0.5, sliding_window=7, softcap=3.0, is_causal=True, **keywords
     )

@@ -80,9 +80,9 @@ def test_a_tool_that_does_not_exist_is_answered_with_the_ones_that_do() -> None:
 def test_a_message_that_grows_too_long_is_cut_and_none_of_its_calls_is_made() -> None:
     asked: list[str] = []
     events = play(
-        call("find", q="x" * 500),
+        call("find", q="x" * 60),
         tools=[tool(0, asked.append)],
-        chat=ChatSettings(max_new_tokens=100),
+        chat=ChatSettings(max_new_tokens=30),
     )
     assert last(events).reason == "length"
     assert asked == []

@@ -13,11 +13,11 @@ from transformers import (
     BloomForCausalLM,
     GptOssConfig,
     GptOssForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
     LlamaModel,
     MambaConfig,
     MambaForCausalLM,
-    Phi3Config,
-    Phi3ForCausalLM,
     PreTrainedModel,
     Qwen3NextConfig,
     Qwen3NextForCausalLM,
@@ -43,7 +43,7 @@ TINY: dict[str, Any] = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
-EXPERTS = {"num_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 8}
+EXPERTS: dict[str, Any] = {"num_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 8}
 
 
 def mamba() -> PreTrainedModel:
@@ -78,7 +78,7 @@ def gpt_oss() -> PreTrainedModel:
 
 
 def headless() -> PreTrainedModel:
-    return LlamaModel(tiny.make("llama").config)
+    return LlamaModel(LlamaConfig(**TINY))
 
 
 def blind() -> PreTrainedModel:
@@ -100,9 +100,9 @@ def mixing() -> PreTrainedModel:
 
 def masked_window() -> PreTrainedModel:
     """Has a window that only its mask knows."""
-    model = tiny.make("mistral")
+    model = tiny.make("gemma2")
     for layer in model.model.layers:
-        layer.self_attn.config = tiny.make("llama").config
+        layer.self_attn.sliding_window = None
     return model
 
 
@@ -125,7 +125,8 @@ def twice() -> PreTrainedModel:
 
 
 def nowhere() -> PreTrainedModel:
-    return tiny.make("llama").to("meta")
+    with torch.device("meta"):
+        return LlamaForCausalLM(LlamaConfig(**TINY))
 
 
 @pytest.mark.parametrize(
@@ -134,8 +135,8 @@ def nowhere() -> PreTrainedModel:
         (mamba, "MambaForCausalLM .* layers of type linear_attention"),
         (qwen3_next, "Qwen3NextForCausalLM .* layers of type linear_attention"),
         (t5, "T5ForConditionalGeneration .* attends to an encoder"),
-        (bloom, "BloomForCausalLM .* 0 called the attention function.* AttentionInterface"),
-        (gpt_oss, "GptOssAttention passes s_aux"),
+        pytest.param(bloom, "BloomForCausalLM .* 0 called the attention function", marks=pytest.mark.slow),
+        pytest.param(gpt_oss, "GptOssAttention passes s_aux", marks=pytest.mark.slow),
         (headless, "LlamaModel .* no language-model head"),
         (blind, "LlamaForCausalLM cannot be run exactly: .* off by .* position_ids"),
         (mixing, "LlamaForCausalLM cannot be run exactly: .* off by"),
@@ -155,7 +156,7 @@ def test_what_cannot_be_exact_is_refused_with_the_reason(build: Any, reason: str
 
 
 def test_what_is_no_model_is_refused() -> None:
-    with pytest.raises(UnsupportedModel, match="expected a PreTrainedModel .* not a Linear"):
+    with pytest.raises(UnsupportedModel, match=r"expected a PreTrainedModel .* not a Linear"):
         CausalModel(nn.Linear(2, 2))  # type: ignore[arg-type]
 
 
@@ -216,10 +217,9 @@ def test_rotary_embeddings_that_change_with_length_are_used_below_the_change() -
     rope = {
         "rope_type": "longrope",
         "rope_theta": 10_000.0,
+        "original_max_position_embeddings": 32,
         "short_factor": [1.0] * 4,
         "long_factor": [2.0] * 4,
     }
-    config = Phi3Config(
-        **{**TINY, "head_dim": None}, original_max_position_embeddings=32, rope_parameters=rope
-    )
-    assert CausalModel(Phi3ForCausalLM(config).eval()).max_positions == 32
+    config = LlamaConfig(**TINY, rope_parameters=rope)
+    assert CausalModel(LlamaForCausalLM(config).eval()).max_positions == 32

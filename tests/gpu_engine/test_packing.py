@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncfc.gpu_engine import packing
@@ -67,6 +67,7 @@ def test_a_window_takes_only_the_blocks_that_it_reaches() -> None:
     assert (~narrow.hidden).nonzero()[:, -1].tolist() == [1, 2, 3, 4, 5, 6]
 
 
+@settings(max_examples=15)
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(1, 12), st.booleans()), min_size=1, max_size=9),
     st.sampled_from([None, 1, 5, 30]),

@@ -123,7 +123,7 @@ def test_logits_that_are_no_numbers_name_the_row_and_poison_nobody() -> None:
 def test_a_row_without_any_token_left_names_itself() -> None:
     at = table(engine())
     row = at.add(4, Sampling(banned=frozenset(range(tiny.VOCABULARY))))
-    with pytest.raises(EngineError, match="sequence 0 at position 4: all 101 tokens .* are banned"):
+    with pytest.raises(EngineError, match=r"sequence 0 at position 4: all 101 tokens .* are banned"):
         at.run(at.work(row))
 
 

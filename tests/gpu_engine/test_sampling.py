@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from itertools import pairwise
 from random import Random
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -127,9 +128,9 @@ def test_seeds_sample_the_softmax() -> None:
 
 
 def test_neighbouring_positions_are_independent() -> None:
-    asks = [ask(Sampling(temperature=1.0, seed=5), position=position) for position in range(20_001)]
+    asks = [ask(Sampling(temperature=1.0, seed=5), position=position) for position in range(10_001)]
     tokens = Sampler().sample(torch.tensor([LOGITS[:4]]).expand(len(asks), -1), asks)
-    pairs = Counter(4 * a + b for a, b in zip(tokens, tokens[1:], strict=False))
+    pairs = Counter(4 * a + b for a, b in pairwise(tokens))
     chances = softmax(LOGITS[:4])
     assert abs(chi_square(pairs, [a * b for a in chances for b in chances])) < 4
 
@@ -194,8 +195,10 @@ SAMPLINGS = st.builds(
 )
 
 
-@given(st.lists(st.tuples(SAMPLINGS, st.integers(0, 1 << 40)), min_size=1, max_size=6), st.randoms())
-def test_a_row_gets_the_same_token_in_any_batch(rows: list[tuple[Sampling, int]], random: Random) -> None:
+@settings(max_examples=40)
+@given(st.lists(st.tuples(SAMPLINGS, st.integers(0, 1 << 40)), min_size=1, max_size=6), st.integers(0, 999))
+def test_a_row_gets_the_same_token_in_any_batch(rows: list[tuple[Sampling, int]], seed: int) -> None:
+    random = Random(seed)
     logits = [torch.tensor([random.gauss(0, 2) for _ in range(SIZE)]) for _ in rows]
     asks = [ask(sampling, position) for sampling, position in rows]
     alone = [Sampler().sample(row[None], [its])[0] for row, its in zip(logits, asks, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from random import Random
@@ -59,7 +60,7 @@ _GEMMA = {**_WINDOWED, "head_dim": 8, "query_pre_attn_scalar": 8}
 
 
 def _config(name: str) -> Any:
-    made = {
+    made: dict[str, Callable[[], Any]] = {
         "llama": lambda: LlamaConfig(**_BASE),
         "llama-mha": lambda: LlamaConfig(**{**_BASE, "num_key_value_heads": 4}),
         "llama-mqa": lambda: LlamaConfig(**{**_BASE, "num_key_value_heads": 1}),
@@ -75,7 +76,7 @@ def _config(name: str) -> Any:
     return made[name]()
 
 
-_CLASSES: dict[str, type[PreTrainedModel]] = {
+_CLASSES: dict[str, Any] = {
     "llama": LlamaForCausalLM,
     "llama-mha": LlamaForCausalLM,
     "llama-mqa": LlamaForCausalLM,
@@ -94,7 +95,8 @@ def make(name: str, dtype: torch.dtype = torch.float64, seed: int = 0) -> PreTra
     torch.set_num_threads(1)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return _CLASSES[name](_config(name)).to(dtype).eval()
+        model: PreTrainedModel = _CLASSES[name](_config(name)).to(dtype).eval()
+    return model
 
 
 # --- from scratch ------------------------------------------------------------------------------------------

@@ -7,10 +7,8 @@ from typing import Any
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 """What decoders write for bytes that are no UTF-8 (yet)."""
-CONTEXT = 4
-"""Tokens before the turn that are decoded along: decoders drop a space at the start of a text, not inside."""
-LONGEST = 16
-"""Tokens that are decoded along at most, lest the cost of a token grow with the turn."""
+CONTEXT = 16
+"""Tokens that are decoded along, more or less: few enough for speed, enough to begin with a character."""
 
 
 class Detokenizer:
@@ -25,12 +23,17 @@ class Detokenizer:
         before: the tokens in front of the first one that is added.
     """
 
-    __slots__ = ("_decode", "_tokens", "_written", "pending")
+    __slots__ = ("_decode", "_last", "_tokens", "_written", "pending")
 
     def __init__(self, tokenizer: Any, before: Sequence[int] = ()) -> None:
         self._decode = decoder(tokenizer)
         self._tokens = list(before[-CONTEXT:])
+        # Decoders differ in what they make of a text that begins inside a character.
+        while self._tokens and self._decode(self._tokens).startswith(REPLACEMENT):
+            del self._tokens[0]
         self._written = self._decode(self._tokens)
+        self._last = 0
+        """How many of the tokens came before the text that was written last: a character begins there."""
         self.pending = False
         """Whether tokens wait for the rest of a character."""
 
@@ -48,11 +51,10 @@ class Detokenizer:
 
     def _take(self, text: str) -> str:
         new = text[len(self._written) :]
-        self._written = text
-        if len(self._tokens) > LONGEST:
-            # What was written is a whole number of characters, so that the last tokens are context enough.
-            del self._tokens[:-CONTEXT]
-            self._written = self._decode(self._tokens)
+        if len(self._tokens) > CONTEXT:
+            del self._tokens[: self._last]
+            text = self._decode(self._tokens)
+        self._written, self._last = text, len(self._tokens)
         return new
 
 

@@ -177,23 +177,26 @@ class Dialect:
         own = closer + answered.partition(self._call_end)[0]
         others = before + answered.partition(self._call_end)[2] + opened + said.partition(self._text_end)[2]
         self.forbidden_ids = forbidden_tokens(control, own, others, inside, self.stop_ids)
-        header = pattern.findall(opened[len(before) :])[:1]
-        self._boundaries = frozenset((*self.forbidden_ids, *(control[token] for token in header)))
+        self._header = opened[len(before) :]
+        self._boundaries = frozenset(self.forbidden_ids)
         self._encoder = Encoder(self._tokenizer, control)
         self._hidden = Hidden(control, control.keys() & (OF_OTHERS | stops) - inside)
 
     def _written(self, prompt: Sequence[int]) -> str:
-        """Return what the chat template pre-wrote of the turn, from the last token that opens turns on.
+        """Return what the chat template pre-wrote of the turn: the generation prompt as a rule.
 
-        Told by tokens, since what a tool said may look like the beginning of anything.
+        Where it writes none (behind tool results, in some), it is what follows the last token of turns of
+        others; told by tokens, since what a tool said may look like the beginning of anything.
         """
+        header = self._header
+        if not header or self.decode(prompt[-len(header) :]).endswith(header):
+            return header
         at = next((at for at in reversed(range(len(prompt))) if prompt[at] in self._boundaries), None)
         return "" if at is None else self.decode(prompt[at:])
 
     def _end_of_thought(self, prompt: Sequence[int]) -> str:
         """Return what ends the thought that the generation prompt began, if it did."""
-        before, opened = self._turns.opening()
-        written = self._written(prompt) if prompt else opened[len(before) :]
+        written = self._written(prompt) if prompt else self._header
         region = Scanner(self._family.template, written).region
         if region is None or region.field not in THINKING:
             return ""

@@ -6,6 +6,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from asyncfc.gpu_engine.dialects.detokenize import REPLACEMENT
+
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a character, which JSON text may hold and no tokenizer takes."""
 _ANCHORS = ("\n", "|", "a", "0")
 """What is put in front of text in the middle, one of which no merge reaches over."""
 
@@ -41,6 +45,7 @@ class Encoder:
 
     def words(self, text: str) -> list[int]:
         """Tokenize text that must not become structure, whatever it says."""
+        text = LONE_SURROGATE.sub(REPLACEMENT, text)
         cuts = [found.start() + 1 for found in self._starts.finditer(text)]
         edges = zip([0, *cuts], [*cuts, len(text)], strict=True)
         return [token for start, end in edges for token in self.middle(text[start:end])]

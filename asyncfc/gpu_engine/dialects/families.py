@@ -68,7 +68,7 @@ class Family:
     def closes(self, field: str | None, stop: str) -> bool:
         """Whether a token that ends the turn is also what closes a region of `field`."""
         pattern = None if field is None else self.template.fields[field].close_re
-        return pattern is not None and bool(pattern.match(stop))
+        return pattern is not None and bool(pattern.fullmatch(stop))
 
 
 def _template(anchor: str, **fields: dict[str, Any]) -> ResponseTemplate:

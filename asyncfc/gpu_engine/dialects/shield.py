@@ -6,14 +6,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from asyncfc.gpu_engine.dialects.encoder import Encoder, alternatives
+from asyncfc.gpu_engine.dialects.detokenize import REPLACEMENT
+from asyncfc.gpu_engine.dialects.encoder import LONE_SURROGATE, Encoder, alternatives
 
 MARK = "zQhereQz"
 """What shows where a rendered turn of the model ends; no value contains it, since values are shielded."""
 _OPEN, _CLOSE = "zQx", "xQz"
 _STAND_IN = re.compile(rf"{_OPEN}(\d+){_CLOSE}")
-_LONE = re.compile("[\ud800-\udfff]")
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 class Hidden:
@@ -49,7 +48,7 @@ class Shield:
     def hide(self, value: Any) -> Any:
         """Return a copy of a JSON value in which no text can be taken for structure, keys included."""
         if isinstance(value, str):
-            text = self._hidden.tokens.sub(self._stand_in, _LONE.sub(_REPLACEMENT, value))
+            text = self._hidden.tokens.sub(self._stand_in, LONE_SURROGATE.sub(REPLACEMENT, value))
             return self._hidden.edges.sub(self._stand_in, text)
         if isinstance(value, Mapping):
             return {self.hide(key): self.hide(each) for key, each in value.items()}
@@ -61,7 +60,7 @@ class Shield:
         """Do so for what the model said: its thoughts keep their delimiters, turns of others are words."""
         if not isinstance(text, str):
             return self.hide(text)
-        return self._hidden.of_others.sub(self._stand_in, _LONE.sub(_REPLACEMENT, text))
+        return self._hidden.of_others.sub(self._stand_in, LONE_SURROGATE.sub(REPLACEMENT, text))
 
     def tokens(self, text: str, encoder: Encoder, *, start: bool = False) -> list[int]:
         """Tokenize rendered text; `start`: it begins the conversation."""

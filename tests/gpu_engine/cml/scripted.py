@@ -1,6 +1,7 @@
 """A model that says what it is told to, on a row without an engine, in tokens of any size.
 
-    played = play("[CALL] c1 [HEAD] get(key=1) [END][TRAP][END]", lambda told: f"It is {told['c1']}.", tools=[get])
+    script = "[CALL] c1 [HEAD] get(key=1) [END][TRAP][END]", lambda told: f"It is {told['c1']}."
+    played = play(*script, tools=[get])
 
 Every token costs one second of virtual time.
 """
@@ -143,7 +144,7 @@ def told_in(text: str) -> list[tuple[str, str]]:
 
 def is_clean(written: str) -> bool:
     """Whether what the model has written ends outside all blocks and thoughts, and in no half delimiter."""
-    rest = BLOCK.sub(" ", written.replace(STOP, ""))
+    rest = BLOCK.sub(" ", written)
     halves = (opening[:size] for opening in OPENINGS for size in range(1, len(opening)))
     return not any(opening in rest for opening in OPENINGS) and not rest.endswith(tuple(halves))
 
@@ -176,6 +177,10 @@ class Played:
         return told_in(self.row.turn)
 
     @property
+    def told_ids(self) -> list[str]:
+        return [each for each, _ in self.told]
+
+    @property
     def injected(self) -> list[Injected]:
         return self.of(Injected)
 
@@ -195,11 +200,10 @@ async def converse(
     **settings: Any,
 ) -> Played:
     """One turn in a session; settings are the dialogue's."""
-    format = format or Format()
-    row = ScriptedRow(format, script, cut or sized(1), room)
+    row = ScriptedRow(format or Format(), script, cut or sized(1), room)
     conversation = conversation_of(session, {"control": False, **settings})
     events: list[Event] = []
-    chat = CmlChat(conversation, format, cast("Row", row), messages, cml or CmlSettings(), events.append)
+    chat = CmlChat(conversation, row.format, cast("Row", row), messages, cml or CmlSettings(), events.append)
     return Played(await chat.run(), row, events)
 
 

@@ -91,7 +91,7 @@ def test_code_that_is_no_call_is_refused_by_name(code: str, complaint: str) -> N
         ('get("abc", n=+1.5)', {"key": "abc", "n": 1.5}),
         (
             "get(a=True, b=true, c=False, d=false, e=None, f=null)",
-            dict(zip("abcdef", [True, True, False, False, None, None])),
+            dict(zip("abcdef", [True, True, False, False, None, None], strict=True)),
         ),
         ("get(key=[1, [2], (3, 4)])", {"key": [1, [2], [3, 4]]}),
         ('get(key={"a": {"b": [null]}})', {"key": {"a": {"b": [None]}}}),

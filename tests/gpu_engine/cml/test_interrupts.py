@@ -89,6 +89,7 @@ def test_a_call_that_the_session_has_not_answered_is_not_told() -> None:
         future.settle(value("A"))
         assert (interrupts.ready, interrupts.take(), interrupts.pending) == (False, [], [call])
         answering.set_result([])
+        await asyncio.sleep(0)
         assert [one.id for one in interrupts.take()] == ["c1"]
 
     run_virtual(main)
@@ -127,7 +128,7 @@ def test_a_control_call_is_told_with_its_answer() -> None:
 def test_calls_from_elsewhere_get_ids_that_are_free_and_can_be_written() -> None:
     interrupts = Interrupts(DEFAULT_GRAMMAR)
     interrupts.add(made("c1", 1)[0])
-    others = [made(id, order)[1] for order, id in enumerate(["c1", "c1", "a [b]", ""], 2)]
+    others = [made(name, order)[1] for order, name in enumerate(["c1", "c1", "a [b]", ""], 2)]
     for future in others:
         future.shown = True
     hidden = made("c9", 9)[1]

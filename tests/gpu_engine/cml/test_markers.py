@@ -22,15 +22,15 @@ def test_other_text_stays_as_it_is() -> None:
 
 @pytest.mark.parametrize("specials", [(), MARKERS, ("[INTR]",), ("[HEAD]", "[END]")])
 def test_markers_are_tokens_where_there_are_such(specials: tuple[str, ...]) -> None:
-    format = Format(specials)
-    markup = Markup(format.encode, format.token_id)
+    kind = Format(specials)
+    markup = Markup(kind.encode, kind.token_id)
     text = "[INTR] c1 [HEAD] [!END] [END]"
     tokens = markup.tokens(text)
-    assert format.decode(tokens) == text
+    assert kind.decode(tokens) == text
     assert len(tokens) == len(text) - sum(len(special) - 1 for special in specials if special in text)
 
 
 def test_only_the_marker_of_interrupts_is_forbidden() -> None:
-    format = Format(MARKERS)
-    assert Markup(format.encode, format.token_id).forbidden == {format.token_id("[INTR]")}
+    kind = Format(MARKERS)
+    assert Markup(kind.encode, kind.token_id).forbidden == {kind.token_id("[INTR]")}
     assert Markup(Format().encode, Format().token_id).forbidden == set()

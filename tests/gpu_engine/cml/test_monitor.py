@@ -16,7 +16,7 @@ def merged(parts: list[Part]) -> list[Part]:
     whole: list[Part] = []
     for part in parts:
         if whole and isinstance(part, Text | Thought) and type(part) is type(whole[-1]):
-            whole[-1] = type(part)(whole[-1].text + part.text)  # type: ignore[union-attr]
+            whole[-1] = type(part)(whole[-1].text + part.text)
         else:
             whole.append(part)
     return whole

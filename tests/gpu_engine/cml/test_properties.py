@@ -1,4 +1,4 @@
-"""Whatever the model writes, however its text falls into tokens, and whenever tools end (I5, I6, I10, P29)."""
+"""Whatever the model writes, in whatever tokens, and whenever tools end (I5, I6, I10, P29)."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def programs(draw: st.DrawFn) -> Program:
     program = Program()
     words = st.sampled_from(WORDS)
     for number in range(1, draw(st.integers(0, 5)) + 1):
-        id = f"c{number}"
+        name = f"c{number}"
         program.text += draw(words | st.just("") | st.just(f"<think>[TRAP] {FORGED}</think>"))
         seconds = draw(st.integers(0, 400)) + 0.5
-        arguments: dict[str, Any] = {"name": id, "s": seconds}
-        code = [f'name="{id}"', f"s={seconds}"]
+        arguments: dict[str, Any] = {"name": name, "s": seconds}
+        code = [f'name="{name}"', f"s={seconds}"]
         for place in range(draw(st.integers(0, 2)) if number > 1 else 0):
             of = f"c{draw(st.integers(1, number - 1))}"
             path, part = draw(
@@ -62,8 +62,8 @@ def programs(draw: st.DrawFn) -> Program:
             listed = draw(st.booleans())
             arguments[f"a{place}"] = [part] if listed else part
             code.append(f"a{place}=[{of}{path}]" if listed else f"a{place}={of}{path}")
-        program.text += f"[CALL] {id} [HEAD] make({', '.join(code)}) [END]"
-        program.given[id] = arguments
+        program.text += f"[CALL] {name} [HEAD] make({', '.join(code)}) [END]"
+        program.given[name] = arguments
         program.text += draw(st.just("") | st.sampled_from(["[TRAP][END]", "[TRAP] [END]", STOP]))
     program.text += draw(words | st.just("[TRAP][END]") | st.just(FORGED))
     return program
@@ -90,10 +90,10 @@ def test_each_outcome_is_told_once_and_never_inside_a_critical_section(
     made = [event.call_id for event in played.of(Called)]
     assert made == list(program.given)[: len(made)]
     assert {arguments["name"]: arguments for _, arguments in clock.calls} == {
-        id: program.given[id] for id in made
+        name: program.given[name] for name in made
     }
-    assert sorted(id for id, _ in played.told) == made
-    assert all(json.loads(value) == value_of(id) for id, value in played.told)
+    assert sorted(played.told_ids) == made
+    assert all(json.loads(value) == value_of(name) for name, value in played.told)
     assert [json.loads(value) for _, value in played.told] == clock.ends
     assert [event.text for event in played.injected] == [
         found[0] for found in INTERRUPT.finditer(played.turn)
@@ -121,7 +121,7 @@ def test_how_the_turn_falls_into_tokens_makes_no_difference(program: Program, on
     program.text = program.text.replace(STOP, "")
     first, second = (run(program, seed, specials=False)[0] for seed in (one, other))
     called = [[(event.call_id, event.tool) for event in played.of(Called)] for played in (first, second)]
-    assert called[0] == called[1] == [(id, "make") for id in program.given]
+    assert called[0] == called[1] == [(name, "make") for name in program.given]
     assert first.done.text == second.done.text
     assert inert_written(first) == inert_written(second)
 

@@ -12,11 +12,11 @@ from asyncfc.gpu_engine.sessions import conversation_of
 from asyncfc.session import Session
 
 
-def tool(name: str, description: str = "", **properties: Any) -> dict[str, Any]:
+def tool(name: str, /, **properties: Any) -> dict[str, Any]:
     parameters = {"type": "object", "properties": properties, "required": list(properties)[:1]}
     return {
         "type": "function",
-        "function": {"name": name, "description": description, "parameters": parameters},
+        "function": {"name": name, "parameters": parameters},
     }
 
 
@@ -58,7 +58,7 @@ def test_the_note_shows_every_form_once_and_lists_the_tools() -> None:
 def test_what_the_note_teaches_can_be_read() -> None:
     (line,) = [line for line in NOTE.splitlines() if line.startswith(CALL)]
     code = line.partition(HEAD)[2].partition(END)[0].strip()
-    call = read_code(code, {}, DEFAULT_GRAMMAR, {}.get)
+    call = read_code(code, {}, DEFAULT_GRAMMAR, lambda _: None)
     assert (call.tool, call.arguments) == ("tool_name", {"parameter": "value"})
 
 

@@ -6,12 +6,25 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from asyncfc.gpu_engine.dialects.bodies import deepseek
 
-BAD_MERGES = ['>{"', ']["', '"}', "</", "}}\n<", '{"name', "tool_call", "><", "]\n", "[TOOL", "\n\n", "<think"]
+BAD_MERGES = [
+    '>{"',
+    ']["',
+    '"}',
+    "</",
+    "}}\n<",
+    '{"name',
+    "tool_call",
+    "><",
+    "]\n",
+    "[TOOL",
+    "\n\n",
+    "<think",
+]
 """Pieces that fall across delimiters."""
 
 
@@ -37,7 +50,7 @@ def byte_level(
 
 
 def sentence_piece(special: Sequence[str], ordinary: Sequence[str] = ()) -> PreTrainedTokenizerFast:
-    """A tokenizer that puts a space in front of a text and falls back to bytes, as Llama 2 and Mistral did."""
+    """A tokenizer that puts a space in front of a text and falls back to bytes, as those of Llama 2 and Mistral."""
     words = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁"]
     words += [chr(code) for code in range(33, 127)]
     pairs = [("▁", letter) for letter in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"]
@@ -51,7 +64,7 @@ def sentence_piece(special: Sequence[str], ordinary: Sequence[str] = ()) -> PreT
             fuse_unk=True,
         )
     )
-    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first", split=False)
     backend.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )

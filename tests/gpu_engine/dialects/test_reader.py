@@ -55,14 +55,18 @@ def test_a_turn_reads_the_same_in_one_token_and_in_one_per_byte(turn: Turn) -> N
     assert whole(turn) == whole(turn, [])
 
 
+@pytest.mark.slow
 @given(st.sampled_from(TURNS), st.lists(st.integers(0, 500), max_size=12))
 def test_how_text_falls_into_tokens_makes_no_difference(turn: Turn, places: list[int]) -> None:
     assert whole(turn, places) == whole(turn, [])
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(sorted({turn.family for turn in TURNS})),
-    st.lists(st.sampled_from([turn.text for turn in TURNS] + ["<", "\n", " ", "[", "{", "é", "<|"]), max_size=4),
+    st.lists(
+        st.sampled_from([turn.text for turn in TURNS] + ["<", "\n", " ", "[", "{", "é", "<|"]), max_size=4
+    ),
     st.lists(st.integers(0, 2000), max_size=30),
 )
 def test_nor_does_it_in_a_turn_of_any_rubbish(family: str, texts: list[str], places: list[int]) -> None:
@@ -70,6 +74,7 @@ def test_nor_does_it_in_a_turn_of_any_rubbish(family: str, texts: list[str], pla
     assert read(family, text, places, ended=False) == read(family, text, [], ended=False)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(TURNS), st.integers(0, 500))
 def test_a_turn_that_is_cut_off_seals_no_half_call(turn: Turn, at: int) -> None:
     cut = turn.text.encode()[: at % (len(turn.text.encode()) + 1)].decode(errors="ignore")

@@ -28,15 +28,20 @@ class Turn:
 
 
 def tool(name: str, **types: Any) -> dict[str, Any]:
-    properties = {key: {"type": kind} if isinstance(kind, str | list) else kind for key, kind in types.items()}
-    return {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": properties}}}
+    properties = {
+        key: {"type": kind} if isinstance(kind, str | list) else kind for key, kind in types.items()
+    }
+    return {
+        "type": "function",
+        "function": {"name": name, "parameters": {"type": "object", "properties": properties}},
+    }
 
 
 def _hermes(*calls: str) -> str:
     return "\n".join(f"<tool_call>\n{call}\n</tool_call>" for call in calls)
 
 
-NESTED = {"a": [1, {"b": None}], "c": {"d": "}]</x>\n\"", "e": -1.5e3}, "wörter": "日本 🚲 é"}
+NESTED = {"a": [1, {"b": None}], "c": {"d": '}]</x>\n"', "e": -1.5e3}, "wörter": "日本 🚲 é"}
 NESTED_JSON = json.dumps(NESTED, ensure_ascii=False)
 _ONE = '{"name": "f", "arguments": {"x": 1}}'
 _BARE = '{"name": "g", "arguments": {}}'
@@ -156,7 +161,9 @@ PYTHONIC = [
     Turn("pythonic", "a name twice", "[f(a=1, a=2)]", [("malformed", "twice")]),
 ]  # fmt: skip
 
-_ARRAY = '[TOOL_CALLS] [{"name": "f", "arguments": {"x": 1}, "id": "abcdefghi"}, {"name": "g", "arguments": {}}]'
+_ARRAY = (
+    '[TOOL_CALLS] [{"name": "f", "arguments": {"x": 1}, "id": "abcdefghi"}, {"name": "g", "arguments": {}}]'
+)
 MISTRAL = [
     Turn("mistral", "words", " Hello [TOOL] box", [("text", "Hello [TOOL] box")]),
     Turn("mistral", "an array", _ARRAY, [("f", {"x": 1}), ("g", {})]),

@@ -1,0 +1,241 @@
+"""Trains the models in the box, from nothing, on a CPU: `python -m examples.tiny_llm.train first|second`.
+
+    first     synchronous transcripts only
+    second    synchronous transcripts, pipelines, and CML
+
+Takes up to twenty minutes on two cores. Everything that is random is seeded; two runs on different
+machines differ by rounding, not in accuracy. Progress goes to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from examples.tiny_llm.language import Mode
+from examples.tiny_llm.tokenizer import Which, build
+from examples.tiny_llm.transcripts import Transcript, copying, transcript
+
+HERE = Path(__file__).parent
+IGNORE = -100
+"""The label of a token that is read and not learned."""
+
+Example = tuple[list[int], list[int]]
+"""Token ids, and labels of the same length: the id itself where it is learned, else IGNORE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a model is and how it is trained."""
+
+    modes: tuple[Mode, ...]
+    hidden: int
+    layers: int
+    heads: int
+    steps: int
+    tokens: int = 3072
+    """Tokens of a batch, at most."""
+    rate: float = 3e-3
+    warm_up: int = 60
+    copying: int = 250
+    """The first so many steps see repeated random tokens only; as many again, fewer and fewer of them."""
+    easy: int = 175
+    """The first so many of these steps see short sequences."""
+    plain: int = 6000
+    """The first so many transcripts are of short tasks with nothing put in."""
+    seed: int = 0
+
+
+RECIPES: dict[Which, Recipe] = {
+    "first": Recipe(modes=("sync",), hidden=128, layers=4, heads=4, steps=2500),
+    "second": Recipe(modes=("sync", "pipeline", "cml"), hidden=128, layers=4, heads=4, steps=2200, easy=230),
+}
+
+
+def config(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+    """Return the architecture: an ordinary small Llama."""
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=recipe.hidden,
+        intermediate_size=recipe.hidden * 3,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.heads,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        attention_bias=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+@torch.no_grad()
+def prepare(model: LlamaForCausalLM) -> None:
+    """Start the weights where copying is near, so that it is learned in a minute and not in an hour.
+
+    In each layer a head begins as one that looks for what is like the token at hand (keys are made as
+    queries are) and passes on what it finds (the output undoes the value projection). Three heads of the
+    first layer begin as ones that look at the token one, two and three places before, whatever it is:
+    their biases alone, turned by the rotary embedding, make a score that is greatest at that distance.
+    """
+    torch.nn.init.normal_(model.model.embed_tokens.weight, std=0.1)
+    for layer in model.model.layers:
+        attention, mlp = layer.self_attn, layer.mlp
+        width = attention.q_proj.in_features
+        torch.nn.init.normal_(attention.q_proj.weight, std=width**-0.5)
+        attention.k_proj.weight.copy_(attention.q_proj.weight)
+        torch.nn.init.orthogonal_(attention.v_proj.weight)
+        attention.o_proj.weight.copy_(0.25 * attention.v_proj.weight.T)
+        torch.nn.init.normal_(mlp.gate_proj.weight, std=width**-0.5)
+        torch.nn.init.normal_(mlp.up_proj.weight, std=width**-0.5)
+        torch.nn.init.normal_(mlp.down_proj.weight, std=0.03)
+    first = model.model.layers[0].self_attn
+    size: int = first.head_dim
+    turns = 10000.0 ** (-torch.arange(0, size, 2) / size)
+    for head in range(3):
+        rows, back = slice(head * size, (head + 1) * size), turns * (head + 1)
+        first.q_proj.weight[rows] *= 0.1
+        first.k_proj.weight[rows] *= 0.1
+        first.k_proj.bias[rows] = 6.0 * torch.cat([torch.ones(size // 2), torch.zeros(size // 2)])
+        first.q_proj.bias[rows] = 6.0 * torch.cat([torch.cos(back), -torch.sin(back)])
+
+
+def example(told: Transcript, tokenizer: PreTrainedTokenizerFast) -> Example:
+    """Return a transcript as token ids and labels, by the chat template and the tokenizer."""
+    rendered = tokenizer.apply_chat_template(told.messages, tokenize=False)
+    assert isinstance(rendered, str)
+    encoded = tokenizer.backend_tokenizer.encode(rendered, add_special_tokens=False)
+    spans = told.learned(rendered)
+    labels, place = [], 0
+    for token, (start, _) in zip(encoded.ids, encoded.offsets, strict=True):
+        while place < len(spans) and start >= spans[place][1]:
+            place += 1
+        learned = place < len(spans) and start >= spans[place][0]
+        labels.append(token if learned else IGNORE)
+    return encoded.ids, labels
+
+
+def batches(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Iterator[list[Example]]:
+    """Yield batches of about as many tokens each, of transcripts of about one length."""
+    rng = random.Random(f"{recipe.seed} order")  # noqa: S311 (seeded, no secret)
+    number = 0
+    while True:
+        pool = []
+        for _ in range(512):
+            mode = recipe.modes[number % len(recipe.modes)]
+            objects = len(recipe.modes) > 1 and rng.random() < 0.5
+            plain = number < recipe.plain or rng.random() < 0.2
+            told = transcript(f"{recipe.seed} {number}", mode, objects=objects, plain=plain)
+            pool.append(example(told, tokenizer))
+            number += 1
+        pool.sort(key=lambda one: len(one[0]))
+        ready: list[list[Example]] = [[]]
+        for one in pool:
+            if ready[-1] and len(one[0]) * (len(ready[-1]) + 1) > recipe.tokens:
+                ready.append([])
+            ready[-1].append(one)
+        rng.shuffle(ready)
+        yield from ready
+
+
+def repeats(rng: random.Random, vocabulary: int, *, easy: bool) -> list[Example]:
+    """Return a batch of repeated random tokens, of which the repetitions are learned.
+
+    While it is `easy` they are short, and no token occurs twice in what is repeated.
+    """
+    length = 64 if easy else rng.choice((64, 128, 192))
+    rows = []
+    for _ in range(2048 // length):
+        few = not easy and rng.random() < 0.5
+        tokens = rng.sample(range(vocabulary), rng.randint(8, 24)) if few else range(vocabulary)
+        rows.append(copying(rng, tokens, length, repeated=few))
+    return [(row, [IGNORE] * period + row[period:]) for row, period in rows]
+
+
+def loss_of(model: LlamaForCausalLM, batch: Sequence[Example]) -> torch.Tensor:
+    """Return the mean cross entropy of the learned tokens of a batch."""
+    length = max(len(ids) for ids, _ in batch)
+    ids = torch.tensor([row + [0] * (length - len(row)) for row, _ in batch])
+    labels = torch.tensor([row + [IGNORE] * (length - len(row)) for _, row in batch])
+    # Padding is on the right, where a causal model does not look: any token does, and no attention mask.
+    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+    learned = labels[:, 1:] != IGNORE
+    logits = model.lm_head(hidden[learned])
+    return functional.cross_entropy(logits, labels[:, 1:][learned])
+
+
+def rate_at(recipe: Recipe, step: int) -> float:
+    """Return the learning rate: a linear rise, then a linear fall to nothing."""
+    if step < recipe.warm_up:
+        return recipe.rate * (step + 1) / recipe.warm_up
+    return recipe.rate * (recipe.steps - step) / (recipe.steps - recipe.warm_up)
+
+
+def train(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, *, every: int = 50) -> LlamaForCausalLM:
+    """Train a model by a recipe; a line of progress goes to stderr `every` so many steps."""
+    torch.manual_seed(recipe.seed)
+    model = LlamaForCausalLM(config(recipe, tokenizer))
+    prepare(model)
+    model.train()
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}],
+        lr=recipe.rate,
+        betas=(0.9, 0.98),
+    )
+    rng = random.Random(f"{recipe.seed} copying")  # noqa: S311
+    source = batches(recipe, tokenizer)
+    start, total = time.perf_counter(), 0.0
+    for step in range(recipe.steps):
+        warming = rng.random() < 2 - step / recipe.copying
+        easy = step < recipe.easy
+        loss = loss_of(model, repeats(rng, len(tokenizer), easy=easy) if warming else next(source))
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = rate_at(recipe, step)
+        optimizer.step()
+        total = loss.item() if not step or step == 2 * recipe.copying else 0.95 * total + 0.05 * loss.item()
+        if (step + 1) % every == 0:
+            print(f"step {step + 1:5} loss {total:.4f} {time.perf_counter() - start:6.0f} s", file=sys.stderr)
+    model.eval()
+    return model
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write a checkpoint in bf16, which `AutoModelForCausalLM` and `AutoTokenizer` load."""
+    stop, pad = model.config.eos_token_id, model.config.pad_token_id
+    model.generation_config = GenerationConfig(eos_token_id=stop, pad_token_id=pad, do_sample=False)
+    small: torch.nn.Module = model
+    small.to(torch.bfloat16)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train one of the models and write it."""
+    parser = argparse.ArgumentParser(description="Train a model in the box.")
+    parser.add_argument("which", choices=sorted(RECIPES))
+    parser.add_argument("--out", type=Path, help="folder to write to (default: the checkpoint's own)")
+    parser.add_argument("--threads", type=int, default=2)
+    chosen = parser.parse_args(arguments)
+    which: Which = chosen.which
+    torch.set_num_threads(chosen.threads)
+    tokenizer = build(which)
+    save(train(RECIPES[which], tokenizer), tokenizer, chosen.out or HERE / which)
+
+
+if __name__ == "__main__":
+    main()
