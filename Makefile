@@ -33,8 +33,9 @@ $(LITELLM)/.installed: pyproject.toml constraints-litellm.txt
 		--editable .[litellm,testing] pytest
 	touch $@
 
-# The main job on real input: synchronously, then through a session, then compared.
+# The main job: a real transformer with slow tools, both ways; then real cases, both ways, compared.
 demo: venv
+	$(BIN)/python -m examples.tiny_llm.demo
 	$(BIN)/python -m benchmarks.bfcl
 
 # Everything that must hold before a merge.
@@ -63,6 +64,9 @@ bench: venv litellm
 	$(BIN)/python benchmarks/scale.py --calls 100000 --json
 	$(BIN)/python benchmarks/programs.py --programs 20000 --processes 2 --json
 	$(BIN)/python -m benchmarks.protocol --json
+	$(BIN)/python -m benchmarks.fidelity --tasks 2000 --json
+	$(BIN)/python -m benchmarks.makespan --json
+	$(BIN)/python -m benchmarks.engine --device cpu --json
 	$(BIN)/python -m benchmarks.adapters --json
 	$(LITELLM)/bin/python -m benchmarks.adapters --only litellm --json
 

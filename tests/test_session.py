@@ -302,6 +302,23 @@ def test_what_was_awaited_or_answered_is_not_delivered_again() -> None:
     play(story)
 
 
+def test_what_the_program_has_told_itself_is_not_delivered() -> None:
+    async def story(session: Session, doll: Puppet) -> None:
+        (answer,) = await submit(session, call())
+        await settle_loop()
+        with pytest.raises(NotSettled):
+            session.told(answer.future)
+        doll.running[0].succeed(1)
+        await settle_loop()
+        session.told(answer.future)
+        assert session.owed == []
+        with session.sampling() as deliveries:
+            assert deliveries == []
+        assert answer.future.seen
+
+    play(story)
+
+
 def test_text_from_tools_that_looks_like_a_handle_is_made_inert() -> None:
     async def story(session: Session, doll: Puppet) -> None:
         (answer,) = await submit(session, call())

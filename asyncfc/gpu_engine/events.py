@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 Reason: TypeAlias = Literal["stop", "length", "max_messages"]
+Why: TypeAlias = Literal["answer", "await", "end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Trapped:
     """
 
     at: float
-    why: Literal["answer", "await", "end"]
+    why: Why
     handles: tuple[str, ...]
 
 

@@ -32,7 +32,8 @@ _STEPS = (
     ((0, 7, 8), (1, 5, 6)),
     ((0, 8, 9),),
 )
-# How far the engine may be from eager attention, as a share of the logits: rounding, no more. (Eager attention takes its softmax in single precision, whatever the model has.)
+# How far the engine may be from eager attention, as a share of the logits: rounding, no more. (The softmax
+# of eager attention is in single precision, whatever the model has.)
 _TOLERANCES = {torch.float64: 1e-5, torch.float32: 1e-3}
 _TOLERANCE = 0.1
 

@@ -52,8 +52,7 @@ class Static:
         config = GenerationConfig(
             max_new_tokens=new, do_sample=False, cache_implementation=self._cache, pad_token_id=0
         )
-        with torch.inference_mode():
-            out = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)
+        out = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)
         texts: list[list[int]] = out[:, ids.shape[1] :].tolist()
         if any(len(text) != new for text in texts):
             raise RuntimeError(f"generate stopped before {new} tokens; the model must not end texts")

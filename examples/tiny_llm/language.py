@@ -251,19 +251,19 @@ def _some(rng: random.Random, alphabet: str, least: int, most: int) -> str:
 
 
 def _two(separator: str) -> Callable[[random.Random], str]:
-    return lambda r: _some(r, ascii_lowercase, 1, 3) + separator + _some(r, digits, 1, 3)
+    return lambda r: _some(r, ascii_lowercase, 1, 2) + separator + _some(r, digits, 1, 2)
 
 
 SHAPES: tuple[Callable[[random.Random], str], ...] = (
-    lambda r: _some(r, ascii_lowercase, 3, 6),
-    lambda r: _some(r, digits, 2, 6),
+    lambda r: _some(r, ascii_lowercase, 3, 5),
+    lambda r: _some(r, digits, 2, 5),
     _two("_"),
     _two("-"),
     _two(":"),
     _two("/"),
-    lambda r: "#" + _some(r, ascii_lowercase + digits, 2, 5),
-    lambda r: _some(r, ascii_uppercase, 2, 3) + _some(r, digits, 1, 3),
-    lambda r: _some(r, ascii_lowercase + digits, 3, 8),
+    lambda r: "#" + _some(r, ascii_lowercase + digits, 2, 4),
+    lambda r: _some(r, ascii_uppercase, 2, 2) + _some(r, digits, 1, 2),
+    lambda r: _some(r, ascii_lowercase + digits, 3, 6),
 )
 """The shapes of ids that have nothing of a handle."""
 

@@ -33,6 +33,8 @@ from examples.tiny_llm.language import (
 )
 
 Span = tuple[int, int]
+Copy = tuple[int, int, int]
+"""Where a value is written, where it was read, and its length: offsets in a rendered conversation."""
 
 START, END = "<|im_start|>assistant\n", "<|im_end|>"
 
@@ -63,6 +65,105 @@ class Transcript:
                 at = start + last
             spans.append((at, rendered.index(END, start) + len(END)))
         return spans
+
+    def copies(self, rendered: str) -> list[Copy]:
+        """Return which values of the learned turns are copies of what stands where."""
+        return list(_Copies(self, rendered))
+
+
+class _Copies:
+    """Finds, in a rendered conversation, each value that is a copy, and its original."""
+
+    def __init__(self, made: Transcript, rendered: str) -> None:
+        self.made, self.task, self.text = made, made.task, rendered
+        self.at = rendered.index(made.task.text)
+        self.originals: dict[tuple[int, int] | int, Span] = {}
+        for number, step in enumerate(self.task.steps, 1):
+            self._find(f"{number}. ")
+            for slot, (phrase, argument) in enumerate(zip(step.tool.phrase, step.arguments, strict=True)):
+                self._find(phrase)
+                said = argument.text if isinstance(argument, Ref) else argument
+                if isinstance(argument, str):
+                    self.originals[number, slot] = (self.at, self.at + len(said))
+                self._find(said)
+
+    def _find(self, wanted: str) -> int:
+        """Move past the next occurrence of a text and return where it starts."""
+        start = self.text.index(wanted, self.at)
+        self.at = start + len(wanted)
+        return start
+
+    def __iter__(self) -> Iterator[Copy]:
+        done: list[int] = []
+        for mask in self.made.masks:
+            self._find(START)
+            if self.task.mode == "cml":
+                yield from self._blocks()
+                yield from self._answer([])
+                continue
+            end = self.text.index(END, self.at)
+            calls = self.text.count("<tool_call>", self.at, end)
+            if mask is None:
+                self.at = end
+            elif not calls:
+                yield from self._answer(mask)
+            else:
+                numbers = range(len(done) + 1, len(done) + calls + 1)
+                for number in numbers:
+                    yield from self._call(number, '": "')
+                for number in numbers:
+                    self._find("<tool_response>\n")
+                    self.originals[number] = (self.at, self.text.index("\n</tool_response>", self.at))
+                    done.append(number)
+
+    def _call(self, number: int, opening: str) -> Iterator[Copy]:
+        """The arguments of the next call; each stands after its name and an opening."""
+        step = self.task.steps[number - 1]
+        self._find(f'step{opening}{number}"')
+        for slot, (name, argument) in enumerate(zip(step.tool.parameters, step.arguments, strict=True)):
+            self._find(f"{name}{opening}")
+            if self.text.startswith("$this_", self.at):
+                continue
+            if isinstance(argument, str):
+                yield self._copy(self.originals[number, slot])
+            else:
+                yield self._copy(self._field(argument))
+
+    def _field(self, ref: Ref) -> Span:
+        start, end = self.originals[ref.step]
+        if not ref.path or not self.text.startswith("{", start):
+            return start, end
+        value = json.loads(self.text[start:end])[ref.path]
+        start = self.text.index(value, self.text.index(f'"{ref.path}":', start) + len(ref.path) + 3)
+        return start, start + len(value)
+
+    def _copy(self, original: Span) -> Copy:
+        start, end = original
+        assert self.text.startswith(self.text[start:end], self.at), self.text
+        return self.at, start, end - start
+
+    def _answer(self, mask: Sequence[Span]) -> Iterator[Copy]:
+        first = self.at
+        for number in self.task.told:
+            self._find(f"Step {number}: ")
+            if not any(start == self.at - first for start, _ in mask):
+                yield self._copy(self.originals[number])
+
+    def _blocks(self) -> Iterator[Copy]:
+        """The calls and interrupts of a turn in CML."""
+        for block in re.finditer(r"\[(CALL|INTR)\] c(\d) \[HEAD\] (.*?) \[END\]", self.text):
+            number = int(block[2])
+            self.at = block.start(3)
+            if block[1] == "INTR":
+                self.originals[number] = block.span(3)
+                continue
+            step = self.task.steps[number - 1]
+            for slot, (name, argument) in enumerate(zip(step.tool.parameters, step.arguments, strict=True)):
+                self._find(f"{name}=")
+                if isinstance(argument, str):
+                    self._find('"')
+                    yield self._copy(self.originals[number, slot])
+        self.at = self.text.rindex("[END]") + len("[END]")
 
 
 def transcript(seed: str, mode: Mode, *, objects: bool, plain: bool = False) -> Transcript:

@@ -39,7 +39,7 @@ VERBS_OF: dict[str, tuple[str, ...]] = {
 }
 """The states in which a row can be the object of a verb, where not any state is right."""
 OFTEN = ("trap", "resume", "resume", "evict", "substitute", "inject")
-VERBS = (*OFTEN, *OFTEN, "resume", "preempt", "finish", "time", "misuse")
+VERBS = (*OFTEN, *OFTEN, "resume", "preempt", "finish", "rest", "time", "misuse")
 MOST_ROWS = 6
 DRAINED = 3
 """Tokens that each row samples before it ends, when all is drained."""
@@ -172,7 +172,8 @@ class Machine(RuleBasedStateMachine):
         for _ in range(dice.randint(0, 3)):
             verb = dice.choice(VERBS)
             among = self.live(*VERBS_OF.get(verb, ()))
-            among = [twin for twin in among if twin.row.held] or among
+            preferred = [twin for twin in among if twin.row.saved] if dice.random() < 0.5 else []
+            among = preferred or [twin for twin in among if twin.row.held] or among
             if among:
                 twin = dice.choice(among)
                 note(f"{verb} {twin.row.id}")
@@ -206,6 +207,15 @@ class Machine(RuleBasedStateMachine):
     def trap(self, twin: Twin, dice: Random) -> None:
         self.core.trap(twin.row, dice.choice([None, 0.0, 1e-3, 5.0]))
         twin.state, twin.touched = "trapped", True
+        if dice.random() < 0.3:
+            self.evict(twin, dice)
+
+    def rest(self, _: Twin, dice: Random) -> None:
+        """All rows are trapped, so that there is nothing to compute."""
+        for twin in self.live("running", "waiting"):
+            self.trap(twin, dice)
+        if self.flight is None:
+            self.step(1)
 
     def resume(self, twin: Twin, _: Random) -> None:
         self.core.resume(twin.row)

@@ -29,7 +29,7 @@ def late_truncation() -> Any:
     """One position too many counts after a substitution."""
 
     def make(original: Any) -> Any:
-        return lambda self, length: original(self, length + 1)
+        return lambda self, length: original(self, length + 1 if length else 0)
 
     return planted(Sequence, "forget", make)
 

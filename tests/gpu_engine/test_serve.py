@@ -77,14 +77,17 @@ async def converse(address: str, wanted: Task, made: list[Tool], *, stream: bool
     )
     messages: list[Any] = list(wanted.messages)
     schemas: Any = [
-        {"type": "function", "function": {"name": tool.name, "parameters": dict(tool.schema)}} for tool in made
+        {"type": "function", "function": {"name": tool.name, "parameters": dict(tool.schema)}}
+        for tool in made
     ]
     request: dict[str, Any] = {"model": str(MODEL), "tools": schemas, "temperature": 0, "max_tokens": 400}
     async with plain:
         return await _loop(client, by_name, messages, request, stream=stream)
 
 
-async def _loop(client: Any, by_name: Any, messages: list[Any], request: dict[str, Any], *, stream: bool) -> str:
+async def _loop(
+    client: Any, by_name: Any, messages: list[Any], request: dict[str, Any], *, stream: bool
+) -> str:
     for _ in range(12):
         if stream:
             async with client.chat.completions.stream(messages=messages, **request) as events:

@@ -50,12 +50,13 @@ class Writer:
     """A model that writes one turn after the other, `{0}` being the first handle that it has been shown.
 
     Args:
-        turns: the model's, in order; one that is left over is never asked for. A function gets the text so
-            far and gives the turn.
+        turns: the model's, in order. A function gets the text so far and gives the turn.
+        again: whether the last one comes again as often as the model is asked.
     """
 
-    def __init__(self, *turns: str | Callable[[str], str]) -> None:
+    def __init__(self, *turns: str | Callable[[str], str], again: bool = False) -> None:
         self.turns = turns
+        self.again = again
         self.steps: list[int] = []
         """How many rows each step had."""
         self.computed = 0
@@ -79,7 +80,7 @@ class Writer:
         return token
 
     def _turn(self, index: int, context: str) -> str:
-        turn = self.turns[index]
+        turn = self.turns[min(index, len(self.turns) - 1) if self.again else index]
         if not isinstance(turn, str):
             return turn(context)
         shown = list(dict.fromkeys(HANDLE.findall(context)))
@@ -91,16 +92,20 @@ class Writer:
     def _rest(turn: str, written: str) -> str:
         """What is left of a turn, in the written part of which values may stand for its first handles."""
         mention = HANDLE.pattern + r"(\.\w+)*"
-        rests = []
+        rests: list[str] = []
         for replaced in range(len(HANDLE.findall(turn)) + 1):
             pattern = re.sub(mention, "\0", turn, count=replaced) if replaced else turn
-            for size in range(pattern.rfind("\0") + 1, len(pattern) + 1):
-                if re.fullmatch(re.escape(pattern[:size]).replace("\0", "(?s:[^$].*?)"), written):
-                    rests.append(pattern[size:])
+            sizes = range(pattern.rfind("\0") + 1, len(pattern) + 1)
+            rests += [pattern[size:] for size in sizes if _may_be(pattern[:size], written)]
         if rests:
             rest = min(rests, key=len)
             return turn[len(turn) - len(rest) :]
         raise AssertionError(f"the model wrote {written!r}, but its script says {turn!r}")
+
+
+def _may_be(pattern: str, written: str) -> bool:
+    """Whether a text is what a pattern says, with a value for each NUL in it."""
+    return re.fullmatch(re.escape(pattern).replace("\0", "(?s:[^$].*?)"), written) is not None
 
 
 def rows_of(writer: Writer, *, step: float = 1.0, slots: int = 4) -> Rows:

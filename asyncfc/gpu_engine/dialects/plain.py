@@ -1,7 +1,9 @@
 """Plain: calls and results as text, for chat templates that know neither (Gemma 2 and 3).
 
 A convention of this library, not of the models: calls stand in the model's turn as Hermes writes them,
-results in a user turn, and the tools are described in the first message.
+results in a user turn, and the tools are described in the first message. The tags are plain words here, so
+that a model can write the one around results too; what it writes stays its own turn, and is never taken for
+a result.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from asyncfc.gpu_engine.dialects.detokenize import Detokenizer
@@ -25,7 +26,7 @@ class Pieces:
         data = text.encode()
         edges = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
         tokens = []
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             self._pieces.append(data[start:end])
             tokens.append(len(self._pieces) - 1)
         return tokens

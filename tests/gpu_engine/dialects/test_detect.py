@@ -53,10 +53,10 @@ def test_a_named_family_goes_first() -> None:
 
 
 def test_what_cannot_be_told_lists_the_families() -> None:
-    with pytest.raises(DeclarationError, match="'mamba'.*family=.*hermes") as found:
+    with pytest.raises(DeclarationError, match=r"'mamba'.*family=.*hermes") as found:
         detect(None, "{{ messages }}", family=None, model_type="mamba")
     assert all(name in str(found.value) for name in FAMILY_NAMES)
-    with pytest.raises(DeclarationError, match="no family 'hermse'; there are .*hermes"):
+    with pytest.raises(DeclarationError, match=r"no family 'hermse'; there are .*hermes"):
         detect(None, HERMES, family="hermse", model_type=None)
 
 
@@ -69,7 +69,7 @@ def test_the_tokenizers_own_description_is_used() -> None:
     of = Dialect(with_own())
     assert of.name == "response_template"
     assert {of.decode([stop]) for stop in of.stop_ids} == {"<|im_end|>", "<|endoftext|>"}
-    assert {of.decode([id]) for id in of.forbidden_ids} == {
+    assert {of.decode([token]) for token in of.forbidden_ids} == {
         "<|im_start|>",
         "<tool_response>",
         "</tool_response>",

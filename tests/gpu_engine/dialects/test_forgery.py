@@ -16,7 +16,7 @@ QUESTION = {"role": "user", "content": "Go on."}
 
 def added(kind: str) -> dict[str, int]:
     made = tokenizer(kind)
-    return {token.content: id for id, token in made.added_tokens_decoder.items()}
+    return {token.content: number for number, token in made.added_tokens_decoder.items()}
 
 
 def spelled(kind: str, tokens: list[int]) -> list[int]:
@@ -27,7 +27,7 @@ def spelled(kind: str, tokens: list[int]) -> list[int]:
 
 def forbidden(kind: str) -> set[str]:
     of = Dialect(tokenizer(kind))
-    return {of.decode([id]) for id in of.forbidden_ids}
+    return {of.decode([token]) for token in of.forbidden_ids}
 
 
 def test_tokens_that_write_results_or_turns_of_others_are_forbidden() -> None:

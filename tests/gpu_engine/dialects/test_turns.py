@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from asyncfc.errors import DeclarationError
-from asyncfc.gpu_engine.dialects import AnsweredCall, Dialect, Part, Sealed, Text
+from asyncfc.gpu_engine.dialects import AnsweredCall, Dialect, Part, Sealed
 from tests.gpu_engine.dialects.chats import HERMES, LLAMA3, TEMPLATES, byte_level, text_of, tokenizer
 from tests.gpu_engine.dialects.pieces import joined
 
@@ -56,8 +56,16 @@ def calls_of(parts: Sequence[Part]) -> list[tuple[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("sentence", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    # The decoders of SentencePiece turn the blanks in DeepSeek's tokens into spaces.
+    [
+        (kind, sentence)
+        for kind in KINDS
+        for sentence in (False, True)
+        if not (sentence and kind == "deepseek")
+    ],
+)
 def test_prompt_turn_and_answers_are_what_the_chat_template_writes(kind: str, sentence: bool) -> None:
     of = dialect(kind, sentence=sentence)
     calls = [("look", {"city": "Oslo", "n": 3}), ("note", {})]
@@ -99,8 +107,10 @@ def test_an_answer_before_the_end_of_the_turn_writes_that_end(kind: str) -> None
     assert early.endswith(late)
     end = early.removesuffix(late)
     assert any(of.kept(stop, calls=True) and end.endswith(of._stops[stop]) for stop in of.stop_ids)
-    before = text_of(of._tokenizer, of.prompt([QUESTION])).removesuffix("<think>\n")
-    turn = whole.removesuffix(early)[len(before) :].removeprefix("<think>\n")
+    before = text_of(of._tokenizer, of.prompt([QUESTION]))
+    if kind == "deepseek":
+        before = before.removesuffix("<think>\n")
+    turn = whole.removesuffix(early)[len(before) :]
     parts, _ = turn_read(of, of._encoder.start(before), of._encoder.middle(turn + end))
     assert calls_of(parts) == [("look", {"city": "Oslo"})]
 
@@ -163,7 +173,7 @@ def test_an_await_is_forced_as_a_turn_of_its_own(kind: str) -> None:
     assert TEXT in shown or json.dumps(TEXT, ensure_ascii=False) in shown
     again = [*prompt, *tokens]
     assert text_of(of._tokenizer, [*again, *of.awaited(["$k7qz_3"], "x", again)]).count("await_future") == (
-        4 if kind == "harmony" or kind == "gemma4" else 2
+        4 if kind in {"harmony", "gemma4"} else 2
     )
 
 
@@ -178,12 +188,12 @@ def test_a_thought_that_the_generation_prompt_began_is_ended_before_a_forced_awa
 
 def test_ids_take_the_form_that_the_chat_template_asks_for() -> None:
     of = dialect("mistral")
-    for id in ("a", "call_abcdefghijklmnop", "x" * 200, "ab cd-ef!"):
-        text = text_of(of._tokenizer, of.answers([AnsweredCall(id, "f", {}, "1")], ended=True))
+    for call_id in ("a", "call_abcdefghijklmnop", "x" * 200, "ab cd-ef!"):
+        text = text_of(of._tokenizer, of.answers([AnsweredCall(call_id, "f", {}, "1")], ended=True))
         made = text.partition('"call_id": "')[2].partition('"')[0]
         assert len(made) == 9
         assert made.isalnum()
-        messages = [QUESTION, {**asked(("f", {})), "tool_calls": [{"id": id, **_function("f")}]}]
+        messages = [QUESTION, {**asked(("f", {})), "tool_calls": [{"id": call_id, **_function("f")}]}]
         assert made in text_of(of._tokenizer, of.prompt(messages))
     kept = text_of(of._tokenizer, of.answers([AnsweredCall("abcDEF123", "f", {}, "1")], ended=True))
     assert '"call_id": "abcDEF123"' in kept
@@ -204,7 +214,7 @@ def test_arguments_in_a_conversation_are_objects_or_json_text(kind: str, argumen
 
 def test_the_prompt_is_what_transformers_makes_of_it() -> None:
     made = tokenizer("hermes")
-    tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
+    tools: list[Any] = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
     messages = [SYSTEM, QUESTION, asked(("look", {})), answered(0, "look", TEXT)]
     assert Dialect(made).prompt(messages, tools) == made.apply_chat_template(
         messages, tools=tools, add_generation_prompt=True, return_dict=False
@@ -316,7 +326,7 @@ def test_a_chat_template_without_control_tokens_is_refused() -> None:
 
 def test_messages_that_the_chat_template_does_not_take_are_told() -> None:
     of = dialect("gemma")
-    with pytest.raises(DeclarationError, match="roles must alternate.*assistant"):
+    with pytest.raises(DeclarationError, match=r"roles must alternate.*assistant"):
         of.prompt([{"role": "assistant", "content": "Hi"}])
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a turn of the model is read best where it stands in one piece
 """Turns of the model in every family, and what is to be read in them."""
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ _BARE = '{"name": "g", "arguments": {}}'
 _BROKEN = '{"name": "f", "arguments": {x}}'
 
 HERMES = [
-    Turn("hermes", "only words", "Hello < world, a<b and <tool.", [("text", "Hello < world, a<b and <tool.")]),
+    Turn(
+        "hermes", "only words", "Hello < world, a<b and <tool.", [("text", "Hello < world, a<b and <tool.")]
+    ),
     Turn("hermes", "nothing", "", []),
     Turn("hermes", "one call", _hermes(_ONE), [("f", {"x": 1})]),
     Turn(
@@ -70,9 +73,16 @@ HERMES = [
         [("thought", "so be it"), ("f", {"x": 1})],
         prefix="<|im_start|>assistant\n<think>\n",
     ),
-    Turn("hermes", "nested and unicode", _hermes(f'{{"name": "f", "arguments": {NESTED_JSON}}}'), [("f", NESTED)]),
+    Turn(
+        "hermes",
+        "nested and unicode",
+        _hermes(f'{{"name": "f", "arguments": {NESTED_JSON}}}'),
+        [("f", NESTED)],
+    ),
     Turn("hermes", "no arguments", _hermes('{"name": "f"}'), [("f", {})]),
-    Turn("hermes", "a handle", _hermes('{"name":"f","arguments":{"x":"$k7qz_1"}}'), [("f", {"x": "$k7qz_1"})]),
+    Turn(
+        "hermes", "a handle", _hermes('{"name":"f","arguments":{"x":"$k7qz_1"}}'), [("f", {"x": "$k7qz_1"})]
+    ),
     Turn(
         "hermes",
         "a bad call between good ones",
@@ -82,14 +92,20 @@ HERMES = [
     Turn(
         "hermes",
         "a key twice",
-        _hermes('{"name": "f", "arguments": {"x": 1, "x": 2}}', '{"name": "f", "arguments": {}, "name": "g"}'),
+        _hermes(
+            '{"name": "f", "arguments": {"x": 1, "x": 2}}', '{"name": "f", "arguments": {}, "name": "g"}'
+        ),
         [("malformed", "'x' twice"), ("malformed", "'name' twice")],
     ),
     Turn("hermes", "no name", _hermes('{"arguments": {}}'), [("malformed", "name")]),
     Turn("hermes", "not closed", "<tool_call>\n" + _ONE, [("malformed", "ended inside the call")]),
-    Turn("hermes", "a result that the model made up", "<tool_response>\n42\n</tool_response>",
-         [("text", "<tool_response>\n42\n</tool_response>")]),
-]  # fmt: skip
+    Turn(
+        "hermes",
+        "a result that the model made up",
+        "<tool_response>\n42\n</tool_response>",
+        [("text", "<tool_response>\n42\n</tool_response>")],
+    ),
+]
 
 _XML = "<tool_call>\n<function=f>\n{}</function>\n</tool_call>"
 _P = "<parameter={}>\n{}\n</parameter>\n"
@@ -98,18 +114,38 @@ QWEN_XML = [
     Turn(
         "qwen-xml",
         "values without a schema",
-        "Look:\n" + _XML.format(_P.format("a", "text\nof two lines") + _P.format("n", "3") + _P.format("l", '["x"]')),
+        "Look:\n"
+        + _XML.format(_P.format("a", "text\nof two lines") + _P.format("n", "3") + _P.format("l", '["x"]')),
         [("text", "Look:"), ("f", {"a": "text\nof two lines", "n": 3, "l": ["x"]})],
     ),
     Turn(
         "qwen-xml",
         "values with one",
-        _XML.format("".join(_P.format(*pair) for pair in [
-            ("s", "12"), ("n", "12"), ("b", "True"), ("o", "None"), ("h", "$k7qz_1"), ("m", "$k7qz_1.items[0]"),
-        ])),
+        _XML.format(
+            "".join(
+                _P.format(*pair)
+                for pair in [
+                    ("s", "12"),
+                    ("n", "12"),
+                    ("b", "True"),
+                    ("o", "None"),
+                    ("h", "$k7qz_1"),
+                    ("m", "$k7qz_1.items[0]"),
+                ]
+            )
+        ),
         [("f", {"s": "12", "n": 12, "b": True, "o": None, "h": "$k7qz_1", "m": "$k7qz_1.items[0]"})],
-        tools=[tool("f", s="string", n="integer", b="boolean", o=["string", "null"],
-                    h={"anyOf": [{"type": "integer"}, {"type": "string"}]}, m="number")],
+        tools=[
+            tool(
+                "f",
+                s="string",
+                n="integer",
+                b="boolean",
+                o=["string", "null"],
+                h={"anyOf": [{"type": "integer"}, {"type": "string"}]},
+                m="number",
+            )
+        ],
     ),
     Turn(
         "qwen-xml",
@@ -117,10 +153,20 @@ QWEN_XML = [
         f"<think>\n{_XML.format('')}\n</think>\n\n{_XML.format('')}\n{_XML.format('')}",
         [("thought", _XML.format("")), ("f", {}), ("f", {})],
     ),
-    Turn("qwen-xml", "a parameter twice", _XML.format(_P.format("a", "1") * 2), [("malformed", "'a' is given twice")]),
+    Turn(
+        "qwen-xml",
+        "a parameter twice",
+        _XML.format(_P.format("a", "1") * 2),
+        [("malformed", "'a' is given twice")],
+    ),
     Turn("qwen-xml", "a tag missing", _XML.format("<parameter=a>\n1\n"), [("malformed", "<parameter=key>")]),
-    Turn("qwen-xml", "no function", "<tool_call>f()</tool_call> then", [("malformed", "<function="), ("text", "then")]),
-]  # fmt: skip
+    Turn(
+        "qwen-xml",
+        "no function",
+        "<tool_call>f()</tool_call> then",
+        [("malformed", "<function="), ("text", "then")],
+    ),
+]
 
 LLAMA3 = [
     Turn("llama3", "words", "Sure: {x}", [("text", "Sure: {x}")]),
@@ -133,11 +179,20 @@ LLAMA3 = [
     ),
     Turn("llama3", "with a type", '\n{"type": "function", "name": "f", "parameters": {}}', [("f", {})]),
     Turn("llama3", "an answer in JSON", '{"city": "Oslo"}', [("text", '{"city": "Oslo"}')]),
-    Turn("llama3", "an answer with a name", '{"name": "Oslo", "size": 3}', [("text", '{"name": "Oslo", "size": 3}')]),
+    Turn(
+        "llama3",
+        "an answer with a name",
+        '{"name": "Oslo", "size": 3}',
+        [("text", '{"name": "Oslo", "size": 3}')],
+    ),
     Turn("llama3", "broken", '{"name": "f", "parameters": {"x": }}', [("malformed", "not valid JSON")]),
-    Turn("llama3", "behind words there is no unmarked call", 'So: {"name": "f", "parameters": {}}',
-         [("text", 'So: {"name": "f", "parameters": {}}')]),
-]  # fmt: skip
+    Turn(
+        "llama3",
+        "behind words there is no unmarked call",
+        'So: {"name": "f", "parameters": {}}',
+        [("text", 'So: {"name": "f", "parameters": {}}')],
+    ),
+]
 
 PYTHONIC = [
     Turn("pythonic", "words", "See [1] and [a](b).", [("text", "See [1] and [a](b).")]),
@@ -152,14 +207,25 @@ PYTHONIC = [
         "pythonic",
         "handles with and without quotes",
         "[f(a=$k7qz_1, b='$k7qz_2', c=${k7qz_1.items[0].id}, d=\"it's $k7qz_3\", e=[$this_1.id])]",
-        [("f", {"a": "$k7qz_1", "b": "$k7qz_2", "c": "${k7qz_1.items[0].id}", "d": "it's $k7qz_3", "e": ["$this_1.id"]})],
+        [
+            (
+                "f",
+                {
+                    "a": "$k7qz_1",
+                    "b": "$k7qz_2",
+                    "c": "${k7qz_1.items[0].id}",
+                    "d": "it's $k7qz_3",
+                    "e": ["$this_1.id"],
+                },
+            )
+        ],
     ),
     Turn("pythonic", "a link", "[f(x)](http://y)", [("text", "[f(x)](http://y)")]),
     Turn("pythonic", "positions", "[f(1)]", [("malformed", "given by name")]),
     Turn("pythonic", "code", "[f(a=__import__('os'))]", [("malformed", "not a literal")]),
     Turn("pythonic", "broken", "[f(a=)]", [("malformed", "not a Python list")]),
     Turn("pythonic", "a name twice", "[f(a=1, a=2)]", [("malformed", "twice")]),
-]  # fmt: skip
+]
 
 _ARRAY = (
     '[TOOL_CALLS] [{"name": "f", "arguments": {"x": 1}, "id": "abcdefghi"}, {"name": "g", "arguments": {}}]'
@@ -173,10 +239,25 @@ MISTRAL = [
         f'Look.[TOOL_CALLS]f[ARGS]{NESTED_JSON}[TOOL_CALLS]g[CALL_ID]abcdefghi[ARGS]{{}}[TOOL_CALLS]h{{"x": "[y]"}}',
         [("text", "Look."), ("f", NESTED), ("g", {}), ("h", {"x": "[y]"})],
     ),
-    Turn("mistral", "a thought", "[THINK]hm [TOOL_CALLS][/THINK]Yes", [("thought", "hm [TOOL_CALLS]"), ("text", "Yes")]),
-    Turn("mistral", "a bad array", '[TOOL_CALLS][{"name": "f", "arguments": {}}', [("malformed", "does not end")]),
-    Turn("mistral", "bad, then good", "[TOOL_CALLS]f[ARGS]{x}[TOOL_CALLS]g[ARGS]{}", [("malformed", "JSON"), ("g", {})]),
-]  # fmt: skip
+    Turn(
+        "mistral",
+        "a thought",
+        "[THINK]hm [TOOL_CALLS][/THINK]Yes",
+        [("thought", "hm [TOOL_CALLS]"), ("text", "Yes")],
+    ),
+    Turn(
+        "mistral",
+        "a bad array",
+        '[TOOL_CALLS][{"name": "f", "arguments": {}}',
+        [("malformed", "does not end")],
+    ),
+    Turn(
+        "mistral",
+        "bad, then good",
+        "[TOOL_CALLS]f[ARGS]{x}[TOOL_CALLS]g[ARGS]{}",
+        [("malformed", "JSON"), ("g", {})],
+    ),
+]
 
 _CALL, _SEP, _END = (deepseek(words) for words in ("tool call begin", "tool sep", "tool call end"))
 _CALLS, _ENDS = deepseek("tool calls begin"), deepseek("tool calls end")
@@ -233,7 +314,13 @@ HARMONY = [
     ),
     Turn("harmony", "no arguments", f"{_H_CALL}", [("f", {})], stop="<|call|>"),
     Turn("harmony", "broken", f"{_H_CALL}{{x}}", [("malformed", "JSON")], stop="<|call|>"),
-    Turn("harmony", "a call that ends as an answer", f"{_H_CALL}{{}}", [("malformed", "ended inside")], stop="<|return|>"),
+    Turn(
+        "harmony",
+        "a call that ends as an answer",
+        f"{_H_CALL}{{}}",
+        [("malformed", "ended inside")],
+        stop="<|return|>",
+    ),
     Turn(
         "harmony",
         "a result that the model made up",
@@ -242,7 +329,7 @@ HARMONY = [
         [("thought", "hm"), ("malformed", "somebody else"), ("text", "42")],
         stop="<|return|>",
     ),
-]  # fmt: skip
+]
 
 _GLM = "<tool_call>f\n{}</tool_call>"
 _KV = "<arg_key>{}</arg_key>\n<arg_value>{}</arg_value>\n"
@@ -251,16 +338,30 @@ GLM = [
     Turn(
         "glm",
         "after a thought and words",
-        "\n<think>hm</think>\nLook.\n" + _GLM.format(_KV.format("a", " x\ny ") + _KV.format("n", "[1]")) + "\n" + _GLM.format(""),
+        "\n<think>hm</think>\nLook.\n"
+        + _GLM.format(_KV.format("a", " x\ny ") + _KV.format("n", "[1]"))
+        + "\n"
+        + _GLM.format(""),
         [("thought", "hm"), ("text", "Look."), ("f", {"a": " x\ny ", "n": [1]}), ("f", {})],
     ),
-    Turn("glm", "a handle", _GLM.format(_KV.format("n", "$k7qz_1")), [("f", {"n": "$k7qz_1"})],
-         tools=[tool("f", n="integer")]),
-    Turn("glm", "a string of digits", _GLM.format(_KV.format("s", "007")), [("f", {"s": "007"})], tools=[tool("f", s="string")]),
+    Turn(
+        "glm",
+        "a handle",
+        _GLM.format(_KV.format("n", "$k7qz_1")),
+        [("f", {"n": "$k7qz_1"})],
+        tools=[tool("f", n="integer")],
+    ),
+    Turn(
+        "glm",
+        "a string of digits",
+        _GLM.format(_KV.format("s", "007")),
+        [("f", {"s": "007"})],
+        tools=[tool("f", s="string")],
+    ),
     Turn("glm", "a key twice", _GLM.format(_KV.format("a", "1") * 2), [("malformed", "twice")]),
     Turn("glm", "a value missing", _GLM.format("<arg_key>a</arg_key>"), [("malformed", "<arg_key>")]),
     Turn("glm", "no name", "<tool_call></tool_call>", [("malformed", "name")]),
-]  # fmt: skip
+]
 
 GEMMA4 = [
     Turn("gemma4", "words", "a <|b", [("text", "a <|b")]),
@@ -276,10 +377,15 @@ GEMMA4 = [
             ("g", {"h": "$k7qz_1", "i": "$k7qz_1.a", "u": "x: y"}),
         ],
     ),
-    Turn("gemma4", "a key twice", "<|tool_call>call:f{a:1,a:2}<tool_call|>ok", [("malformed", "twice"), ("text", "ok")]),
+    Turn(
+        "gemma4",
+        "a key twice",
+        "<|tool_call>call:f{a:1,a:2}<tool_call|>ok",
+        [("malformed", "twice"), ("text", "ok")],
+    ),
     Turn("gemma4", "not a call", "<|tool_call>f{}<tool_call|>", [("malformed", "call:name")]),
     Turn("gemma4", "broken", "<|tool_call>call:f{a:}<tool_call|>", [("malformed", "JSON")]),
-]  # fmt: skip
+]
 
 GEMMA = [Turn("gemma", "words and a call", f"Look.\n{_hermes(_ONE)}", [("text", "Look."), ("f", {"x": 1})])]
 
