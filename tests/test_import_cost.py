@@ -112,3 +112,9 @@ def test_names_are_listed_before_they_are_loaded() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match=r"module 'asyncfc' has no attribute 'Sesion'"):
         _ = asyncfc.Sesion  # type: ignore[attr-defined]
+
+
+def test_the_policy_of_the_engine_knows_no_tensors() -> None:
+    modules = ("batcher", "core", "keeping", "rows", "sequence", "speech")
+    imports = ", ".join(f"asyncfc.gpu_engine.{module}" for module in modules)
+    assert not {"torch", "transformers"} & packages(modules_asked_for_by(f"import {imports}"))

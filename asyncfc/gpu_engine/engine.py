@@ -52,7 +52,7 @@ class Engine:
         tokenizer: of the model, with a chat template.
         slots: conversations that decode at a time; those that are trapped need none.
         context_tokens: that the KV pool holds, over all conversations; None: what fits beside the model.
-        block_size: positions per block of the pool.
+        block_size: positions per block of the pool; a CPU is slower with smaller ones.
         budget: positions that one step computes at most; longer prompts are computed in chunks.
         dialect: how the model writes calls, if neither its tokenizer nor its type say so; see `Dialect`.
         chat_template: instead of the tokenizer's.
@@ -71,7 +71,7 @@ class Engine:
         *,
         slots: int = 16,
         context_tokens: int | None = None,
-        block_size: int = 16,
+        block_size: int = 32,
         budget: int = 512,
         dialect: str | None = None,
         chat_template: str | None = None,

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from asyncfc.futures.future import Future
+from asyncfc.futures.future import wait_settled
 from asyncfc.futures.outcome import Value
 from asyncfc.gpu_engine.dialects.dialect import Dialect
 from asyncfc.gpu_engine.dialects.parts import Malformed, Part, Sealed, Thought
@@ -163,7 +163,7 @@ class Ear:
     async def _dereference(self, mention: str, heard: Heard) -> None:
         conversation = self._conversation
         futures = conversation.mentioned(mention)
-        await trapped(self._settled(futures), "answer", unsettled(futures), self._emit)
+        await trapped(wait_settled(futures), "answer", unsettled(futures), self._emit)
         # With something behind it, a path is one only where the value has parts, as in the middle of a text.
         filled = conversation.fill(f"{mention}\n")[:-1]
         if all(isinstance(future.outcome, Value) for future in futures):  # a failure is to be delivered yet
@@ -171,10 +171,6 @@ class Ear:
             for future in futures:
                 conversation.tell(future)
         self._show(filled, heard)
-
-    async def _settled(self, futures: Sequence[Future]) -> None:
-        while unsettled(futures):  # a post ends a wait, too, but brings no value
-            await self._conversation.wait_for(futures)
 
     def _substitute(self, mention: str, filled: str, heard: Heard) -> None:
         """Put the value in the place of the handle at the tail of the context (G3)."""

@@ -12,7 +12,6 @@ lasts longer than what is waited for (DESIGN G4).
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence as Tokens
 
 from asyncfc.errors import EngineError
@@ -20,8 +19,6 @@ from asyncfc.gpu_engine.core import Core, Sampled
 from asyncfc.gpu_engine.plan import Plan
 from asyncfc.gpu_engine.sequence import GREEDY, Sampling, Sequence
 from asyncfc.gpu_engine.stepping import Stepper
-
-_log = logging.getLogger("asyncfc")
 
 TICKS = 8
 """Rounds of the event loop in which a coroutine may ask again before its row counts as trapped: those that
@@ -58,14 +55,19 @@ class Row:
         """The model's next token; it stands behind the others then.
 
         Raises:
-            EngineError: the row has ended or is full, or the step failed.
+            EngineError: the row has ended or is full, the step failed, or another coroutine waits already.
         """
         if self.room < 0:
             raise EngineError(f"sequence {self.sequence.id} is full: {len(self)} tokens")
-        self._asked = asyncio.get_running_loop().create_future()
+        if self.asks:
+            raise EngineError(f"sequence {self.sequence.id} is asked for a token already; one at a time")
         self._rows.asked(self)
+        self._asked = asyncio.get_running_loop().create_future()
         try:
             return await self._asked
+        except asyncio.CancelledError:
+            self._rows.left(self)
+            raise
         finally:
             self._asked = None
 
@@ -120,30 +122,37 @@ class Rows:
         return row
 
     def close(self, row: Row) -> None:
-        """A row has ended."""
+        """A row has ended; whoever waits for its token is told so."""
         self._rows.pop(row.sequence.id, None)
         self.core.finish(row.sequence)
+        row.fail(_ended(row))
+
+    def left(self, row: Row) -> None:
+        """Nobody waits for the token of a row any more: what the step under way brings is not taken."""
+        if row.sequence.state in ("running", "waiting"):
+            self.core.trap(row.sequence)
 
     def asked(self, row: Row) -> None:
         """A coroutine waits for a token of its row.
 
         Raises:
-            EngineError: the row has ended, or belongs to an event loop that is gone.
+            EngineError: the row has ended, or the engine decodes in another event loop.
         """
-        if row.sequence.state == "trapped":
-            self.core.resume(row.sequence)
-        elif row.sequence.state == "finished":
-            raise EngineError(f"sequence {row.sequence.id} has ended; it gives no more tokens")
+        if row.sequence.state == "finished":
+            raise _ended(row)
         if self._driver is None or self._driver.done():
             self._driver = asyncio.create_task(self._drive(), name="asyncfc decode")
         elif self._driver.get_loop() is not asyncio.get_running_loop():
             raise EngineError("the engine decodes in another event loop; use one engine within one loop")
+        if row.sequence.state == "trapped":
+            self.core.resume(row.sequence)
 
     async def rest(self) -> None:
         """Wait for the step under way, unless others ask for more."""
         driver = self._driver
-        if driver is not None and not any(row.asks for row in self._rows.values()):
-            await asyncio.wait([driver])
+        if driver is None or driver.done() or any(row.asks for row in self._rows.values()):
+            return
+        await asyncio.wait([driver])
 
     async def _drive(self) -> None:
         """Step until nobody asks. Whoever asks again starts the next driver."""
@@ -194,6 +203,10 @@ class Rows:
     def _fail(self, error: EngineError) -> None:
         for row in self._rows.values():
             row.fail(error)
+
+
+def _ended(row: Row) -> EngineError:
+    return EngineError(f"sequence {row.sequence.id} has ended; it gives no more tokens")
 
 
 def _failed(error: BaseException) -> EngineError:

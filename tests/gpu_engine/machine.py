@@ -105,6 +105,7 @@ class Machine(RuleBasedStateMachine):
     @initialize(seed=SEED)
     def start(self, seed: int) -> None:
         dice = Random(seed)
+        self.seed, self.ruled = seed, 0
         self.now = 0.0
         self.slots = dice.choice([1, 2, 3, 4, 5])
         self.budget = self.slots + dice.randint(0, 9)
@@ -123,13 +124,13 @@ class Machine(RuleBasedStateMachine):
         self.flight: Flight | None = None
 
     # --- rules ------------------------------------------------------------------------------------------
-    # Few and large, and what they do follows from a seed: Hypothesis leaves out rules at random, and repeats
-    # values; but it takes several verbs together, each with all it can do, to find what is wrong.
+    # Few and large, and what they do follows from a seed and their number: Hypothesis leaves out rules at
+    # random and repeats values, but it takes several verbs together, all different, to find what is wrong.
 
     @precondition(lambda self: len(self.live()) < MOST_ROWS)
     @rule(seed=SEED)
     def add(self, seed: int) -> None:
-        dice = Random(seed)
+        dice = self.dice(seed)
         for _ in range(dice.randint(1, 3)):
             tokens = self.tokens(dice, 1, 6)[: self.core.max_tokens]
             row = self.core.add(tokens, self.sampling(dice))
@@ -140,7 +141,7 @@ class Machine(RuleBasedStateMachine):
     @rule(seed=SEED)
     def go_on(self, seed: int) -> None:
         """Verbs between steps."""
-        dice = Random(seed)
+        dice = self.dice(seed)
         for twin in self.live():
             if len(twin.tokens) > self.core.max_tokens and dice.random() < 0.5:
                 self.end(twin)
@@ -151,9 +152,12 @@ class Machine(RuleBasedStateMachine):
     @rule(seed=SEED)
     def fly(self, seed: int) -> None:
         """Verbs while a step is under way: before its runner begins, and after it has ended."""
-        dice = Random(seed)
-        if not self.launch(dice.choice([*[None] * 10, *STAGES])):
+        dice = self.dice(seed)
+        if not self.launch():
             return
+        assert self.flight is not None
+        moves = self.flight.plan.loads or self.flight.plan.forgets
+        self.runner.failing = dice.choice([*[None] * (3 if moves else 10), *STAGES])
         self.act(dice)
         self.compute()
         self.act(dice)
@@ -161,7 +165,7 @@ class Machine(RuleBasedStateMachine):
 
     def step(self, times: int) -> None:
         for _ in range(times):
-            if self.launch(None):
+            if self.launch():
                 self.compute()
                 self.land()
             self.check()
@@ -269,7 +273,7 @@ class Machine(RuleBasedStateMachine):
 
     # --- steps ------------------------------------------------------------------------------------------
 
-    def launch(self, broken: Stage | None) -> bool:
+    def launch(self) -> bool:
         held = {twin.row: twin.row.held for twin in self.live("trapped")}
         plan = self.core.plan()
         for twin in self.live():
@@ -282,14 +286,16 @@ class Machine(RuleBasedStateMachine):
         self.check_plan(plan)
         if plan:
             self.flight = Flight(plan)
-            self.runner.failing = broken
         return bool(plan)
 
     def compute(self) -> None:
         assert self.flight is not None
+        to_break = self.runner.failing is not None
         try:
             self.flight.tokens = self.runner.run(self.flight.plan)
-        except Broken:
+        except (Broken, EngineError):
+            if not to_break or self.runner.failing is not None:
+                raise  # nobody has asked for that
             self.flight.broken = True
         self.runner.failing = None
 
@@ -411,6 +417,10 @@ class Machine(RuleBasedStateMachine):
         if states:
             return [twin for twin in self.twins if twin.state in states]
         return [twin for twin in self.twins if twin.state != "finished"]
+
+    def dice(self, seed: int) -> Random:
+        self.ruled += 1
+        return Random(f"{self.seed} {self.ruled} {seed}")
 
     def tokens(self, dice: Random, least: int, most: int) -> list[int]:
         return [dice.randrange(self.vocabulary) for _ in range(dice.randint(least, most))]

@@ -329,6 +329,21 @@ def test_a_posted_text_comes_as_a_user_turn() -> None:
     assert any(event.what == "note" and "hurry up" in event.text for event in of(events, Injected))
 
 
+def test_a_text_that_is_posted_while_a_handle_is_waited_for_ends_no_wait() -> None:
+    async def main() -> Done:
+        async with Session([tool(500)], id="s", wording=BARE) as session:
+
+            def post(event: Event) -> None:
+                if isinstance(event, Trapped):
+                    session.post("hurry up", "the boss")
+
+            writer = Writer(call("find", q="a"), "it is {0}.", "done", again=True)
+            events, _ = await converse(rows_of(writer), session, on_event=post, final="substitute")
+            return last(events)
+
+    assert run_virtual(main()).text == "it is <a>."
+
+
 def test_a_users_text_that_reads_like_a_handle_is_inert() -> None:
     async def main() -> str:
         async with Session([tool(50)], id="s", wording=BARE) as session:

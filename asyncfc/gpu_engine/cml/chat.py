@@ -22,10 +22,11 @@ from asyncfc.gpu_engine.cml.monitor import Text as Words
 from asyncfc.gpu_engine.cml.prose import Prose
 from asyncfc.gpu_engine.cml.stretch import Stretch
 from asyncfc.gpu_engine.cml.wording import NO_CALL, TAKEN, parameters_of
-from asyncfc.gpu_engine.events import Called, Done, Event, Injected, Reason, Resumed, Text, Trapped
+from asyncfc.gpu_engine.events import Called, Done, Event, Injected, Reason, Text, Why
 from asyncfc.gpu_engine.events import Thought as Thinking
 from asyncfc.gpu_engine.port import Conversation, Json, Told
-from asyncfc.gpu_engine.rows import TICKS, Row
+from asyncfc.gpu_engine.rows import Row
+from asyncfc.gpu_engine.trapping import trapped
 
 _T = TypeVar("_T")
 Next: TypeAlias = Literal["interrupt", "trap", "end", "length", "stop"]
@@ -321,24 +322,9 @@ class CmlChat:
         must = await self._conversation.must_go_on(self._prose.text)
         return must or self._interrupts.has_more_than(self._conversation.owed)
 
-    async def _trap(
-        self, why: Literal["await", "end"], calls: Sequence[Made], waiting: Coroutine[Any, Any, _T]
-    ) -> _T:
-        """Wait, and tell of it if it takes any time: the row is trapped, as nobody asks it for a token."""
-        task = asyncio.ensure_future(waiting)
-        try:
-            for _ in range(TICKS):
-                if task.done():
-                    return task.result()
-                await asyncio.sleep(0)
-            start = self._clock()
-            handles = tuple(str(made.future.handle) for made in calls if made.future is not None)
-            self._emit(Trapped(start, why, handles))
-            result = await task
-        finally:
-            task.cancel()
-        self._emit(Resumed(self._clock(), self._clock() - start))
-        return result
+    async def _trap(self, why: Why, calls: Sequence[Made], waiting: Coroutine[Any, Any, _T]) -> _T:
+        futures = [made.future for made in calls if made.future is not None]
+        return await trapped(waiting, why, futures, self._emit)
 
     async def _let_go(self) -> None:
         """The conversation is over; what the session has not answered yet it owes from now on."""

@@ -173,7 +173,8 @@ class Dialect:
             raise DeclarationError("the chat template ends a turn of the model without any special token")
         stops = {*known, self._call_end, *({self._text_end} - inside)}
         self._stops = {control[stop]: stop for stop in stops if stop in control}
-        self._stops |= {self._tokenizer.eos_token_id: end for end in eos}
+        if eos:
+            self._stops[self._tokenizer.eos_token_id] = eos[0]
         self.stop_ids = frozenset(self._stops)
         own = closer + answered.partition(self._call_end)[0]
         others = before + answered.partition(self._call_end)[2] + opened + said.partition(self._text_end)[2]

@@ -403,6 +403,7 @@ def test_an_irreversible_call_needs_what_came_before_it_to_be_told() -> None:
     played = play("[CALL] c1 [HEAD] get() [END]", pays, pays.replace("c2", "c3"), tools=tools)
     assert [name for name, _ in clock.calls] == ["get", "pay"]
     assert played.told_ids == ["c1", "c2", "c3"]
+    assert "[TRAP][END][INTR] c1 [HEAD] A [END][INTR] c2" in played.turn
     assert error_of(played, "c2").startswith("Withheld: it was asked for before the outcomes of c1 were seen")
     assert played.told[-1] == ("c3", "paid")
 

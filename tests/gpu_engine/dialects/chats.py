@@ -10,6 +10,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from asyncfc.gpu_engine.dialects import Dialect
 from asyncfc.gpu_engine.dialects.bodies import deepseek
 
 BAD_MERGES = [
@@ -363,6 +364,11 @@ def tokenizer(kind: str, *, sentence: bool = False) -> PreTrainedTokenizerFast:
     made = sentence_piece(special, ordinary) if sentence else byte_level(special, ordinary)
     made.chat_template = TEMPLATES[kind]
     return made
+
+
+@cache
+def dialect(kind: str, *, sentence: bool = False) -> Dialect:
+    return Dialect(tokenizer(kind, sentence=sentence))
 
 
 def text_of(tokenizer: Any, tokens: Sequence[int]) -> str:

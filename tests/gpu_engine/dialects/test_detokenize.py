@@ -14,6 +14,7 @@ from tests.gpu_engine.dialects.pieces import Pieces
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="▁\r"), max_size=40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sentence", [False, True])
 @given(text=TEXTS)
 def test_the_text_comes_out_whole_and_never_half_a_character(sentence: bool, text: str) -> None:
@@ -27,6 +28,7 @@ def test_the_text_comes_out_whole_and_never_half_a_character(sentence: bool, tex
     assert all("\ufffd" not in piece for piece in pieces) or "\ufffd" in text
 
 
+@pytest.mark.slow
 @given(TEXTS, st.lists(st.integers(0, 200)))
 def test_any_cut_of_the_bytes_will_do(text: str, places: list[int]) -> None:
     pieces = Pieces()

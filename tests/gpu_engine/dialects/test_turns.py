@@ -10,7 +10,7 @@ import pytest
 
 from asyncfc.errors import DeclarationError
 from asyncfc.gpu_engine.dialects import AnsweredCall, Dialect, Part, Sealed
-from tests.gpu_engine.dialects.chats import HERMES, LLAMA3, TEMPLATES, byte_level, text_of, tokenizer
+from tests.gpu_engine.dialects.chats import HERMES, LLAMA3, TEMPLATES, byte_level, dialect, text_of, tokenizer
 from tests.gpu_engine.dialects.pieces import joined
 
 KINDS = sorted(TEMPLATES)
@@ -19,10 +19,6 @@ QUESTION = {"role": "user", "content": "Is it warm?"}
 SYSTEM = {"role": "system", "content": "Be brief."}
 SINGLE = ("llama3", "harmony")
 """Chat templates that render one call per turn."""
-
-
-def dialect(kind: str, **options: Any) -> Dialect:
-    return Dialect(tokenizer(kind, **options))
 
 
 def rendered(of: Dialect, messages: Sequence[dict[str, Any]]) -> str:
