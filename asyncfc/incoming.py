@@ -228,6 +228,21 @@ class Incoming:
         """
         if self.cut_off is not None:
             return [CallReply(asked.call, asked.kind, self._wording.cut_off, None) for asked in self._asked]
+        try:
+            await self._wait_as_asked(direct=direct)
+        except BaseException:  # the caller was cancelled: it may ask again; else the outcomes are delivered
+            here = {asked.future for asked in self._asked if asked.kind == "call"}
+            self._message.owe({future for future in here if future is not None and not future.shown})
+            raise
+        given = iter(await self._message.answers(hold=not self._waits))
+        answers = [None if asked.future is None else next(given) for asked in self._asked]
+        outcomes = [None if answer is None else answer.future.outcome for answer in answers]
+        return [
+            CallReply(asked.call, asked.kind, await self._text(place, answer), answer, outcome, asked.native)
+            for place, (asked, answer, outcome) in enumerate(zip(self._asked, answers, outcomes, strict=True))
+        ]
+
+    async def _wait_as_asked(self, *, direct: bool) -> None:
         stuck = self._stuck()
         for place, asked in enumerate(self._asked):
             if place in self._waits:
@@ -238,13 +253,6 @@ class Incoming:
                 await self._text(place, None)
         if direct:
             await wait_settled([f for a in self._asked if (f := a.future) is not None and f not in stuck])
-        given = iter(await self._message.answers(hold=not self._waits))
-        answers = [None if asked.future is None else next(given) for asked in self._asked]
-        outcomes = [None if answer is None else answer.future.outcome for answer in answers]
-        return [
-            CallReply(asked.call, asked.kind, await self._text(place, answer), answer, outcome, asked.native)
-            for place, (asked, answer, outcome) in enumerate(zip(self._asked, answers, outcomes, strict=True))
-        ]
 
     def _stuck(self) -> set[Future]:
         """The first inline call, and all behind it, which may wait for it.

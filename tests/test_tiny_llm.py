@@ -33,8 +33,10 @@ from examples.tiny_llm.language import (
     tools,
 )
 from examples.tiny_llm.tokenizer import CML, SPECIAL, TEMPLATE, Which, build, pieces
-from examples.tiny_llm.train import IGNORE, RECIPES, batches, config, example, loss_of, save
+from examples.tiny_llm.train import IGNORE, RECIPES, config, example, loss_of, save
 from examples.tiny_llm.transcripts import transcript
+
+torch.set_num_threads(1)
 
 ROOT = Path(__file__).parents[1] / "examples" / "tiny_llm"
 BOTH: tuple[Which, ...] = ("first", "second")
@@ -228,7 +230,7 @@ def test_a_cut_a_foreign_turn_and_an_altered_value_are_read_and_not_learned() ->
     tokenizer = TOKENIZERS["second"]
     for number in range(300):
         made = transcript(f"{number}", MODES[number % 3], objects=True)
-        ids, labels = example(made, tokenizer)
+        ids, labels, _ = example(made, tokenizer)
         assert all(label in (token, IGNORE) for token, label in zip(ids, labels, strict=True))
         learned = str(tokenizer.decode([label for label in labels if label != IGNORE]))
         assert "[INTR]" not in learned
@@ -242,11 +244,26 @@ def test_a_cut_a_foreign_turn_and_an_altered_value_are_read_and_not_learned() ->
             assert learned.count("<tool_call>") == len(made.task.steps)
 
 
+def test_a_pointer_leads_from_where_a_value_is_copied_to_where_it_stands() -> None:
+    tokenizer = TOKENIZERS["second"]
+    copied = 0
+    for number in range(150):
+        made = transcript(f"{number}", MODES[number % 3], objects=True)
+        told = rendered("second", made.messages)
+        assert all(
+            told[at : at + size] == told[source : source + size] for at, source, size in made.copies(told)
+        )
+        ids, labels, pointers = example(made, tokenizer)
+        assert all(source <= place and labels[place + 1] != IGNORE for place, source in pointers)
+        copied += sum(ids[place + 1] == ids[source] for place, source in pointers)
+    assert copied > 1000
+
+
 def test_a_training_step_runs_and_training_lowers_the_loss() -> None:
     recipe, tokenizer = RECIPES["first"], TOKENIZERS["first"]
     torch.manual_seed(0)
     model = LlamaForCausalLM(config(recipe, tokenizer))
-    batch = next(batches(recipe, tokenizer))[:4]
+    batch = [example(transcript(f"{n}", "sync", objects=False, plain=True), tokenizer) for n in range(4)]
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     losses = []
     for _ in range(4):

@@ -124,6 +124,7 @@ class Batcher:
         had_saved = row.saved > 0
         row.forget(length)
         if had_saved and not row.saved:
+            self._saves = [move for move in self._saves if move.row != row.id]
             self._forgets.append(row.id)
         self.pool.trim(row)
 

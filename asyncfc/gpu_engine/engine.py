@@ -13,14 +13,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, ref
 
 from asyncfc.errors import EngineError
 from asyncfc.gpu_engine.blocks import BlockPool
-from asyncfc.gpu_engine.chat import Chat, ChatSettings
+from asyncfc.gpu_engine.chat import Chat, ChatSettings, check_setting
 from asyncfc.gpu_engine.cml.chat import CmlChat, CmlSettings
 from asyncfc.gpu_engine.cml.wording import prepared as cml_prepared
 from asyncfc.gpu_engine.cml.wording import system_note as cml_note
@@ -101,7 +101,9 @@ class Engine:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncfc-torch")
         step = in_thread(self._runner, self._thread) if seconds is None else on_clock(self._runner, seconds)
         self._rows = Rows(self.core, step)
-        self._kept: WeakKeyDictionary[Any, Row] = WeakKeyDictionary()
+        # Rows of sessions by weak references, which know when a session is gone; `_gone` has these then.
+        self._kept: dict[ReferenceType[Session], Row] = {}
+        self._gone: list[ReferenceType[Session]] = []
         self._talking: set[int] = set()
         self._closed = False
 
@@ -144,11 +146,14 @@ class Engine:
         """
         if self._closed:
             raise EngineError("the engine is closed; it takes no more conversations")
+        check_setting("protocol", protocol, ("tools", "cml"))
         chat_settings: ChatSettings | CmlSettings
         if protocol == "cml":
             settings = {"control": False, **settings}
             chat_settings = CmlSettings(trap, None, max_new_tokens, max_messages)
         else:
+            # With a message for each call, `$this_1` could name nothing.
+            settings = {**({"pipelining": False} if inject == "call" else {}), **settings}
             chat_settings = ChatSettings(inject, in_place, max_new_tokens, max_messages)
         conversation = conversation_of(session, settings)
         if id(session) in self._talking:
@@ -165,10 +170,11 @@ class Engine:
             await talk
         finally:
             talk.cancel()
-            with suppress(asyncio.CancelledError):
+            try:
                 await asyncio.wait([talk])
                 await self._rows.rest()
-            self._talking.discard(id(session))
+            finally:
+                self._talking.discard(id(session))
 
     def run(
         self,
@@ -204,15 +210,16 @@ class Engine:
 
     def release(self, session: Session) -> None:
         """Forget what was computed for a session; its next turn computes it again."""
-        row = self._kept.pop(session, None)
+        row = self._kept.pop(ref(session), None)
         if row is not None:
             row.close()
 
     def close(self) -> None:
         """Give the model back as it was, and the memory of the KV pool free."""
         self._closed = True
-        for session in list(self._kept):
-            self.release(session)
+        for row in self._kept.values():
+            row.close()
+        self._kept.clear()
         self._thread.shutdown(wait=True)
         self._model.close()
 
@@ -248,12 +255,16 @@ class Engine:
         except BaseException:
             row.close()
             raise
-        self._kept[session] = row
+        self._kept[ref(session, self._gone.append)] = row
         emit(done)
 
     def _row(self, session: Session, prompt: list[int], sampling: Sampling) -> Row:
         """The row of the turn before, cut back to what both have in common; or a new one."""
-        row = self._kept.pop(session, None)
+        while self._gone:  # a session may go in any thread, a row only in this one
+            left = self._kept.pop(self._gone.pop(), None)
+            if left is not None:
+                left.close()
+        row = self._kept.pop(ref(session), None)
         if row is None:
             return self._rows.open(prompt, sampling)
         same = _common_prefix(row.tokens, prompt)
@@ -270,15 +281,29 @@ def prepared(messages: Sequence[Mapping[str, Any]], conversation: Conversation) 
     """The messages as the model reads them: no live handle in users' words, the note in the system prompt."""
     made = [dict(message) for message in messages]
     for message in made:
-        if message.get("role") in ("user", "system") and isinstance(message.get("content"), str):
-            message["content"] = conversation.escape(message["content"])
+        if message.get("role") in ("user", "system"):
+            message["content"] = _inert(message.get("content"), conversation)
     note = conversation.note
     if note is None:
         return made
-    if made and made[0].get("role") == "system":
-        made[0]["content"] = f"{made[0]['content']}\n\n{note}"
-        return made
-    return [{"role": "system", "content": note}, *made]
+    if not made or made[0].get("role") != "system":
+        return [{"role": "system", "content": note}, *made]
+    said = made[0]["content"]
+    more = [{"type": "text", "text": note}]
+    made[0]["content"] = [*said, *more] if isinstance(said, list) else f"{said}\n\n{note}"
+    return made
+
+
+def _inert(content: Any, conversation: Conversation) -> Any:
+    """A content, a text or a list of parts, in which nothing reads as a live handle."""
+    if isinstance(content, str):
+        return conversation.escape(content)
+    if isinstance(content, list):
+        return [
+            {**part, "text": conversation.escape(part["text"])} if isinstance(part.get("text"), str) else part
+            for part in content
+        ]
+    return content
 
 
 def _common_prefix(one: Sequence[int], other: Sequence[int]) -> int:

@@ -43,20 +43,22 @@ class Heard:
     text: str = ""
     """For people, with handles in it."""
     shown: str = ""
-    """What people have read."""
+    """What people have read: values in place of the handles."""
+    context: str = ""
+    """What stands in the context: values where they were substituted, and text of tools inert."""
     calls: list[Json] = field(default_factory=list)
     cut: str | None = None
     """Why it is not complete, if it is not."""
     ended: bool = False
     """Its last token is the one with which the chat template ends such a message."""
     used: int = 0
-    """How much of the reader's raw text is settled: before it, no handle is substituted any more."""
+    """How much of the reader's raw text has been taken in: before it, no handle is substituted any more."""
     sampled: int = 0
 
     @property
     def entry(self) -> Json:
         """As chat templates take it."""
-        entry: Json = {"role": "assistant", "content": self.text}
+        entry: Json = {"role": "assistant", "content": self.context}
         return {**entry, "tool_calls": self.calls} if self.calls else entry
 
 
@@ -119,7 +121,7 @@ class Ear:
 
     async def _end(self, heard: Heard) -> None:
         for part in heard.reader.finish():
-            if heard.cut is None or isinstance(part, Words):  # a call that was cut off is none
+            if heard.cut is None or isinstance(part, Words | Thought):  # a call that was cut off is none
                 await self._take(part, heard)
         await self._say("", heard, final=True)
         end = heard.reader.end
@@ -132,12 +134,16 @@ class Ear:
         match part:
             case Words(text):
                 await self._say(text, heard)
+                return
             case Thought(text):
                 self._emit(Thinking(self._clock(), text))
             case Sealed(name, arguments):
                 self._seal(heard, name, arguments)
             case Malformed(raw, _, name):  # such arguments are none: the answer says what is wrong with them
                 self._seal(heard, name or _name_in(raw), raw)
+        # What was held back stands before this part: no longer at the tail, and nothing joins it.
+        heard.used = len(heard.reader.text)
+        await self._say("", heard, final=True)
 
     def _seal(self, heard: Heard, name: str, arguments: str | Mapping[str, Any]) -> None:
         call_id = next(self._ids)
@@ -151,41 +157,55 @@ class Ear:
     async def _say(self, text: str, heard: Heard, *, final: bool = False) -> None:
         for piece in heard.speech.feed(text, final=final):
             heard.text += piece.text
+            start = heard.reader.text.find(piece.text, heard.used)  # not as people read it: -1
             if piece.is_mention:
-                await self._dereference(piece.text, heard)
+                await self._dereference(piece.text, start, heard)
             else:
+                heard.context += piece.text
                 self._show(self._conversation.fill(piece.text), heard)
+            if start >= 0:
+                heard.used = start + len(piece.text)
 
     def _show(self, text: str, heard: Heard) -> None:
         heard.shown += text
         self._emit(Text(self._clock(), text, heard.number))
 
-    async def _dereference(self, mention: str, heard: Heard) -> None:
+    async def _dereference(self, mention: str, start: int, heard: Heard) -> None:
         conversation = self._conversation
         futures = conversation.mentioned(mention)
         await trapped(wait_settled(futures), "answer", unsettled(futures), self._emit)
         # With something behind it, a path is one only where the value has parts, as in the middle of a text.
         filled = conversation.fill(f"{mention}\n")[:-1]
-        if all(isinstance(future.outcome, Value) for future in futures):  # a failure is to be delivered yet
-            self._substitute(mention, filled, heard)
-            for future in futures:
-                conversation.tell(future)
+        has_value = all(isinstance(future.outcome, Value) for future in futures)
+        inert = conversation.escape(filled)
+        if has_value and self._substitute(mention, inert, start, heard):
+            heard.context += inert
+            if conversation.grammar.parse(
+                mention.replace("{", "").replace("}", "")
+            ):  # no path: the whole value
+                for future in futures:
+                    conversation.tell(future)
+        else:  # a failure is yet to be delivered, and so is what could not be put there
+            heard.context += mention
         self._show(filled, heard)
 
-    def _substitute(self, mention: str, filled: str, heard: Heard) -> None:
-        """Put the value in the place of the handle at the tail of the context (G3)."""
+    def _substitute(self, mention: str, value: str, start: int, heard: Heard) -> bool:
+        """Put the value in the place of the handle at the tail of the context, if it can be (G3)."""
         raw, ends = heard.reader.text, heard.reader.ends
-        start = raw.find(mention, heard.used)
-        if len(filled) > MAX_FILLED_CHARS or start < 0:  # too long; or not written as people read it
-            return
+        if start < 0 or len(value) > MAX_FILLED_CHARS:
+            return False
         index = next(n for n, end in enumerate(ends) if end > start)  # of the token in which it begins
         before = raw[max(heard.used, ends[index - 1] if index else 0) : start]
-        heard.used = start + len(mention)
-        value, behind = self._dialect.encode(before + filled), self._dialect.encode(raw[heard.used :])
-        stop = len(self._row) - heard.reader.ended  # the end of the turn stays
-        self._row.replace(stop - (len(ends) - index), stop, [*value, *behind])
-        ends[index:] = [heard.used] * len(value) + [len(raw)] * len(behind)
-        self._emit(Substituted(self._clock(), mention, filled, len(value)))
+        stop = start + len(mention)
+        first, behind = self._dialect.encode(before + value), self._dialect.encode(raw[stop:])
+        end = len(self._row) - heard.reader.ended  # the end of the turn stays
+        begin = end - (len(ends) - index)
+        if len(first) + len(behind) - (end - begin) > self._row.room:
+            return False
+        self._row.replace(begin, end, [*first, *behind])
+        ends[index:] = [stop] * len(first) + [len(raw)] * len(behind)
+        self._emit(Substituted(self._clock(), mention, value, len(first)))
+        return True
 
 
 def _name_in(raw: str) -> str:

@@ -12,6 +12,7 @@ lasts longer than what is waited for (DESIGN G4).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from collections.abc import Sequence as Tokens
 
 from asyncfc.errors import EngineError
@@ -156,24 +157,31 @@ class Rows:
 
     async def _drive(self) -> None:
         """Step until nobody asks. Whoever asks again starts the next driver."""
-        while await self._settle():
-            plan = self.core.plan()
-            if not plan:
-                self._fail(EngineError("no row can go on: the KV pool is too small for what is asked of it"))
-                return
-            await self._run(plan)
+        try:
+            while await self._settle():
+                plan = self.core.plan()
+                if not plan:
+                    raise EngineError("no row can go on: the KV pool is too small for what is asked of it")
+                await self._run(plan)
+        except Exception as error:  # nobody else would ever hear of it
+            self._fail(self._rows.values(), error)
+        except BaseException as error:
+            self._fail(self._rows.values(), error)
+            raise
 
     async def _run(self, plan: Plan) -> None:
         clock = asyncio.get_running_loop().time
         start = clock()
         try:
             tokens = await self._step(plan)
-        except BaseException as error:
+        except Exception as error:
             self.core.lost(plan)
-            self._fail(error if isinstance(error, EngineError) else _failed(error))
-            if not isinstance(error, Exception):
-                raise
+            rows = (self._rows.get(work.row.id) for work in plan.works)
+            self._fail([row for row in rows if row is not None], error)
             return
+        except BaseException:
+            self.core.lost(plan)
+            raise
         for sampled in self.core.take(plan, tokens, clock() - start):
             self._give(sampled)
 
@@ -200,17 +208,15 @@ class Rows:
     def _in_batch(self) -> list[Row]:
         return [row for row in self._rows.values() if row.sequence.state in ("running", "waiting")]
 
-    def _fail(self, error: EngineError) -> None:
-        for row in self._rows.values():
-            row.fail(error)
+    @staticmethod
+    def _fail(rows: Iterable[Row], error: BaseException) -> None:
+        """Tell each conversation of a failure, with an error of its own."""
+        said = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
+        for row in list(rows):
+            failed = EngineError(f"the step failed: {said}")
+            failed.__cause__ = error
+            row.fail(failed)
 
 
 def _ended(row: Row) -> EngineError:
     return EngineError(f"sequence {row.sequence.id} has ended; it gives no more tokens")
-
-
-def _failed(error: BaseException) -> EngineError:
-    """What every conversation that waited for a step is told of its failure."""
-    failed = EngineError(f"the step failed: {type(error).__name__}: {error}")
-    failed.__cause__ = error
-    return failed

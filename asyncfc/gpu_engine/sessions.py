@@ -99,7 +99,9 @@ class SessionConversation:
     def broke(self, message: Message) -> None:
         """See the port."""
         assert isinstance(message, SessionMessage)
-        self._dialogue.broke(message.incoming)
+        broken = message.incoming.broken()
+        if broken.is_open:
+            broken.withdraw("decoding broke off")
 
     @contextmanager
     def sampling(self) -> Iterator[list[Told]]:

@@ -88,10 +88,11 @@ def compare(setting: Setting, say: Callable[[str], None]) -> dict[str, Any]:
             contest.side(name, SHARES[0]).run()
         windows: dict[str, list[list[Window]]] = {name: [[] for _ in SHARES] for name in SIDES}
         for number in range(setting.runs):
-            say(f"{setting.size.name}: run {number + 1} of {setting.runs}")
             for index, share in enumerate(SHARES):
                 for name in SIDES:
                     windows[name][index].append(contest.side(name, share).run())
+                speeds = ", ".join(f"{name} {windows[name][index][-1].speed:.0f}" for name in SIDES)
+                say(f"{setting.size.name}: run {number + 1} of {setting.runs}, {share:.0%} trapped: {speeds}")
         engines = [*contest.ours.values(), *contest.resubmit.values()]
         return {
             "model": asdict(setting.size) | {"parameters": parameters(contest.generate[SHARES[0]].model)},

@@ -29,6 +29,7 @@ from examples.tiny_llm.transcripts import Transcript, copying, transcript
 
 HERE = Path(__file__).parent
 THETA = 1e6
+"""The base of the rotary embedding's turns."""
 IGNORE = -100
 """The label of a token that is read and not learned."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from asyncfc import Call, Session, Tool, Wording
-from asyncfc.errors import EngineError
+from asyncfc.errors import DeclarationError, EngineError
 from asyncfc.gpu_engine.chat import ChatSettings
 from asyncfc.gpu_engine.events import (
     Called,
@@ -219,7 +219,7 @@ def test_the_end_of_a_message_with_unseen_outcomes_traps_and_the_model_goes_on()
     events = play(call("find", q="a"), "let us see", "it was <a>", tools=[tool(500)])
     assert [event.why for event in of(events, Trapped)] == ["end"]
     assert last(events).text == "it was <a>"
-    assert [event.message for event in of(events, Text)][0] == 2
+    assert next(event.message for event in of(events, Text)) == 2
 
 
 def test_final_substitute_ends_the_turn_with_the_message() -> None:
@@ -305,6 +305,106 @@ def test_text_streams_until_a_handle_may_begin() -> None:
     pieces = [event.text for event in of(events, Text)]
     assert "".join(pieces) == "costs $5, not <a>, see"
     assert len(pieces) > 10
+
+
+def context(*turns: Any, tools: list[Tool], **settings: Any) -> tuple[Done, str]:
+    """What a conversation came to, and all that stands in the context afterwards."""
+
+    async def main() -> tuple[Done, str]:
+        async with Session(tools, id="s", wording=BARE) as session:
+            events, row = await converse(rows_of(Writer(*turns, again=True)), session, **settings)
+            return last(events), dialect().decode(row.tokens)
+
+    return run_virtual(main())
+
+
+def test_a_handle_in_a_call_of_the_same_message_is_left_alone() -> None:
+    turn = f"{call('find', q='{0}')}\nit is {{0}}."
+    done, text = context(call("find", q="a"), turn, "so", tools=[tool(50)], final="substitute")
+    assert text.count("<tool_call>") == text.count("</tool_call>") == 2
+    assert re.search(r'"q": "\$[a-z0-9]{4}_1"', text)
+    assert "it is <a>." in text
+    assert "$" not in done.text
+
+
+def test_words_before_a_call_do_not_join_those_behind_it() -> None:
+    turn = f"it is {{0}}\n{call('find', q='b')}\n2 more"
+    events = play(call("find", q="a"), turn, "so", "so", tools=[tool(50)])
+    said = "".join(event.text for event in of(events, Text) if event.message == 2)
+    assert said == "it is <a>2 more"
+
+
+def test_an_escaped_handle_is_not_taken_for_the_one_behind_it() -> None:
+    def turn(context: str) -> str:
+        handle = re.findall(r"\$[a-z0-9]{4}_1", context)[0]
+        return f"write ${handle} for {handle}."
+
+    events = play(call("find", q="a"), turn, "so", tools=[tool(50)], final="substitute")
+    assert re.fullmatch(r"write \$[a-z0-9]{4}_1 for <a>\.", last(events).text)
+    (substituted,) = of(events, Substituted)
+    assert not substituted.handle.startswith("$$")
+
+
+def test_a_value_too_long_for_the_context_is_shown_to_people_and_delivered_to_the_model() -> None:
+    value = "v" * 3_000
+    events = play(call("find", q="a"), "it is {0}", "so", tools=[tool(50, value)])
+    assert value in "".join(event.text for event in of(events, Text))
+    assert any(value in event.text for event in of(events, Injected) if event.what == "outcomes")
+
+
+def test_a_part_of_a_value_does_not_count_as_the_whole() -> None:
+    events = play(call("find", q="a"), "it is {0}.id", "so", tools=[tool(50, {"id": "x", "n": 1})])
+    assert any('"n":1' in event.text for event in of(events, Injected) if event.what == "outcomes")
+
+
+def test_a_handle_in_what_a_tool_said_stays_inert_in_an_answer() -> None:
+    async def main() -> tuple[Done, str]:
+        async with Session([tool(50, "see $pf53_1")], id="s", wording=BARE) as session:
+            handle = session.grammar.tag_for("s")
+            assert handle == "pf53"
+            events, row = await converse(
+                rows_of(Writer(call("find", q="a"), "it is {0}", again=True)), session, final="substitute"
+            )
+            return last(events), dialect().decode(row.tokens)
+
+    done, text = run_virtual(main())
+    assert done.text == "it is see $pf53_1"  # people read what the tool said
+    assert "it is see $$pf53_1" in text
+    assert done.messages[-1]["content"] == "it is see $$pf53_1"
+
+
+def test_calls_of_a_message_that_was_cut_are_answered_in_the_transcript() -> None:
+    turn = f"{call('find', q='a')}\n{'x' * 200}"
+    done = last(play(turn, tools=[tool(1)], chat=ChatSettings(max_new_tokens=90)))
+    assert done.reason == "length"
+    assert done.messages[-1]["content"].startswith("Not run")
+
+
+def test_a_cancelled_conversation_leaves_its_outcomes_to_the_next() -> None:
+    async def main() -> list[str]:
+        async with Session([tool(500)], id="s", wording=BARE) as session:
+            turn = f"{call('find', q='a')}\n{call('await_future')}"
+            task = asyncio.create_task(converse(rows_of(Writer(turn)), session))
+            await asyncio.sleep(300)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await asyncio.sleep(1_000)
+            with session.sampling() as deliveries:
+                return [delivery.text for delivery in deliveries]
+
+    (text,) = run_virtual(main())
+    assert "<a>" in text
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"inject": "trun"}, {"max_new_tokens": 0}, {"max_messages": -1}],
+    ids=lambda one: next(iter(one)),
+)
+def test_a_setting_that_is_written_wrongly_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(DeclarationError, match=next(iter(wrong))):
+        ChatSettings(**wrong)
 
 
 # --- the rest ---------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from contextlib import aclosing
 from typing import Any
@@ -189,6 +190,49 @@ def test_a_kept_conversation_goes_with_its_session(engine: Engine) -> None:
 
     run_virtual(main())
     assert engine.core.pool.free == engine.core.pool.count
+
+
+def test_a_kept_conversation_goes_with_its_session_even_if_nobody_says_so(engine: Engine) -> None:
+    async def main() -> None:
+        for _ in range(3):
+            async with Session([find]) as session:
+                await talk(engine, session)
+            del session
+            gc.collect()
+        async with Session([find]) as other:
+            await talk(engine, other)
+            assert len(engine.core.trapped) == 1
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"protocol": "CML"}, {"inject": "trun"}, {"trap": "anny", "protocol": "cml"}]
+)
+def test_a_setting_of_the_engine_that_is_written_wrongly_is_refused(
+    engine: Engine, wrong: dict[str, Any]
+) -> None:
+    async def main() -> None:
+        async with Session([find]) as session:
+            with pytest.raises(DeclarationError, match=next(iter(wrong))):
+                await talk(engine, session, **wrong)
+
+    run_virtual(main())
+
+
+def test_a_cancellation_is_never_swallowed(model: LlamaForCausalLM) -> None:
+    async def main() -> None:
+        with Engine(model, tokenizer(), context_tokens=1_024) as engine:
+            async with Session([find]) as session:
+                task = asyncio.create_task(talk(engine, session, max_new_tokens=400))
+                await asyncio.sleep(0.05)
+                task.cancel()
+                await asyncio.sleep(0)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+    asyncio.run(main())
 
 
 def test_programs_without_a_loop_have_a_blocking_form(model: LlamaForCausalLM) -> None:

@@ -152,7 +152,7 @@ def test_a_failed_step_reaches_everybody_who_asked_and_the_engine_works_afterwar
     run_virtual(main)
 
 
-def test_an_error_of_the_engine_is_passed_on_as_it_is() -> None:
+def test_each_who_asked_gets_an_error_of_its_own_that_says_what_the_engine_said() -> None:
     async def main() -> None:
         at = Bench()
         told = EngineError("out of memory")
@@ -161,11 +161,13 @@ def test_an_error_of_the_engine_is_passed_on_as_it_is() -> None:
             raise told
 
         rows = Rows(at.core, fail)
-        row = rows.open([1])
-        with pytest.raises(EngineError) as caught:
-            await row.sample()
-        assert caught.value is told
-        row.close()
+        asked = [rows.open([1]), rows.open([2])]
+        errors = await asyncio.gather(*(row.sample() for row in asked), return_exceptions=True)
+        assert [str(error) for error in errors] == ["the step failed: out of memory"] * 2
+        assert errors[0] is not errors[1]
+        assert all(isinstance(error, EngineError) and error.__cause__ is told for error in errors)
+        for row in asked:
+            row.close()
         await rows.rest()
 
     run_virtual(main)
@@ -197,6 +199,19 @@ def test_a_token_that_nobody_waits_for_any_more_is_not_put_behind_the_others() -
         await asyncio.sleep(5)
         assert row.tokens == [1]
         assert await decode(row, 3) == said_alone([1], 3)
+        await at.end()
+
+    run_virtual(main)
+
+
+def test_who_was_not_in_the_failed_step_hears_nothing_of_it() -> None:
+    async def main() -> None:
+        at = Bench(slots=1)
+        asking = [asyncio.create_task(decode(at.rows.open([n]), 2)) for n in range(2)]
+        at.runner.failing = "forward"
+        with pytest.raises(EngineError, match="the step failed"):
+            await asking[0]
+        assert await asking[1] == said_alone([1], 2)
         await at.end()
 
     run_virtual(main)
@@ -498,3 +513,37 @@ def test_cancelling_while_the_thread_is_at_work_leaves_the_next_step_to_wait_for
 
 async def _wait(gate: asyncio.Event) -> None:
     await gate.wait()
+
+
+def test_a_failing_step_fails_the_rows_in_it_and_no_others() -> None:
+    async def main() -> None:
+        at = Bench(slots=1)
+        first, second = at.rows.open([1]), at.rows.open([2])
+        at.runner.failing = "forward"
+        results = await asyncio.gather(first.sample(), decode(second, 3), return_exceptions=True)
+        assert isinstance(results[0], EngineError)
+        assert results[1] == said_alone([2], 3)
+        first.close()
+        second.close()
+        await at.rows.rest()
+
+    run_virtual(main)
+
+
+def test_a_fault_in_planning_reaches_everybody_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        at = Bench()
+        rows = [at.rows.open([1]), at.rows.open([2])]
+
+        def broken() -> Plan:
+            raise LookupError("a bug")
+
+        monkeypatch.setattr(at.core, "plan", broken)
+        errors = await asyncio.gather(*(row.sample() for row in rows), return_exceptions=True)
+        assert [str(error) for error in errors] == ["the step failed: LookupError: a bug"] * 2
+        assert errors[0] is not errors[1]
+        for row in rows:
+            row.close()
+        await at.rows.rest()
+
+    run_virtual(main)

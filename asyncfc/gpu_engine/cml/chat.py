@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
+from asyncfc.gpu_engine.chat import check_limits, check_setting
 from asyncfc.gpu_engine.cml.code import BadCode, ToolCall, read_code
 from asyncfc.gpu_engine.cml.interrupts import Interrupts, Made
 from asyncfc.gpu_engine.cml.markers import THINK, Markup, inert
@@ -61,12 +62,19 @@ class CmlSettings:
         max_value_chars: of a value that the model is shown; None: all of it. Other calls get it whole.
         max_new_tokens: that the model may sample before it ends its turn.
         max_messages: how often it may end its turn.
+
+    Raises:
+        DeclarationError: one is written wrongly.
     """
 
     trap: Literal["all", "any"] = "all"
     max_value_chars: int | None = None
     max_new_tokens: int = 4_096
     max_messages: int = 100
+
+    def __post_init__(self) -> None:
+        check_setting("trap", self.trap, ("all", "any"))
+        check_limits(self.max_new_tokens, self.max_messages)
 
 
 class CmlChat:

@@ -59,6 +59,8 @@ class Renderer:
             DeclarationError: the chat template does not take these messages.
         """
         taken = [self._taken(message) for message in messages]
+        if self.habits.one_call:
+            taken = _one_by_one(taken)
         if self.habits.plain:
             taken, tools = as_plain(taken, tools), ()
         try:
@@ -103,15 +105,32 @@ class Renderer:
         if not isinstance(arguments, str):
             return arguments or {}
         try:
-            return json.loads(arguments) if arguments.strip() else {}
+            parsed = json.loads(arguments) if arguments.strip() else {}
         except ValueError:
-            return arguments  # what the model wrote is no JSON, and the template may take it as it is
+            parsed = None
+        # What the model wrote may be no arguments at all; a template that takes objects takes only these.
+        return parsed if isinstance(parsed, Mapping) else {"arguments": arguments}
 
     def id_of(self, id: str) -> str:
         """Return the id of a call in the form that the chat template takes."""
         if not self.habits.short_ids or _SHORT_ID.fullmatch(id):
             return id
         return hashlib.sha256(id.encode("utf-8", "replace")).hexdigest()[:9]
+
+
+def _one_by_one(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return messages with one call each, and its result behind it, for templates that take no more."""
+    results = {message["tool_call_id"]: message for message in messages if message.get("tool_call_id")}
+    found: list[dict[str, Any]] = []
+    for message in messages:
+        calls = message.get("tool_calls") or ()
+        if len(calls) > 1:
+            for place, call in enumerate(calls):
+                found.append({**message, "tool_calls": [call], **({} if place == 0 else {"content": ""})})
+                found += [results.pop(call["id"])] if call["id"] in results else []
+        elif message.get("role") != "tool" or message.get("tool_call_id") in (None, *results):
+            found.append(message)
+    return found
 
 
 def shielded(messages: Sequence[Message], shield: Shield) -> list[dict[str, Any]]:
