@@ -11,6 +11,7 @@ Several conversations decode in one batch; run them with `asyncio.gather`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -97,6 +98,7 @@ class Engine:
             budget=max(budget, slots),
             keeping=keeping,
             max_tokens=self._model.max_positions,
+            clock=time.monotonic if seconds is None else _loop_time,
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncfc-torch")
         step = in_thread(self._runner, self._thread) if seconds is None else on_clock(self._runner, seconds)
@@ -275,6 +277,10 @@ class Engine:
             row.close()
             raise
         return row
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def prepared(messages: Sequence[Mapping[str, Any]], conversation: Conversation) -> list[Json]:

@@ -42,7 +42,7 @@ class Manager:
     def __init__(self, model: LlamaForCausalLM, scene: Scene, *, rows: int) -> None:
         known = {setting.name for setting in fields(ContinuousBatchingConfig)}
         settings: dict[str, Any] = {
-            # The older name of a release before 5.18.
+            # Older releases of transformers know the second name only.
             "page_size" if "page_size" in known else "block_size": scene.block,
             "num_blocks": rows * -(-scene.context // scene.block),
             "max_batch_tokens": scene.budget,
@@ -121,30 +121,41 @@ class Continuous:
     def run(self) -> Window:
         """Fill the slots, wait until decoding is under way, and measure from there."""
         self.ended, self._lives, self._traps = [], {}, []
-        for life, left in self.crowd.trapped():
-            self._trap(left, life)
+        trapped = self.crowd.trapped()
         with self.manager.running():
+            self._remember([life for life, _ in trapped])
+            begin = self.manager.steps
+            for life, left in trapped:
+                self._trap(begin + left, life)
             for life in self.crowd.running():
                 self._submit(life)
-            self._until(_WARM)
+            self._until(begin + _WARM)
             start, seconds = perf_counter(), self._clock()
-            self._until(_WARM + self.crowd.scene.steps)
+            self._until(begin + _WARM + self.crowd.scene.steps)
             stop, seconds = perf_counter(), self._clock() - seconds
         self.ended += self.manager.rest()
         times = [time for request in self.ended for time in request.timestamps or ()]
         return Window(sum(start <= time < stop for time in times), seconds)
 
+    def _remember(self, lives: list[Life]) -> None:
+        """Compute texts, so that the prefix cache knows those that are trapped when the run begins."""
+        for life in lives:
+            self._submit(Life(life.tokens, [1]))
+        while self._lives:
+            self._receive()
+
     def _until(self, step: int) -> None:
         while self.manager.steps < step:
-            request = self.manager.result()
-            if request is not None:
-                self._take(request)
+            self._receive()
             while self._traps and self._traps[0].until <= self.manager.steps:
                 self._resume(heapq.heappop(self._traps))
             while len(self._lives) < self.manager.open:
                 self._submit(self.crowd.new())
 
-    def _take(self, request: GenerationOutput) -> None:
+    def _receive(self) -> None:
+        request = self.manager.result()
+        if request is None:
+            return
         life = self._lives.pop(request.request_id)
         new = request.generated_tokens
         if request.error or len(new) != life.segments[0]:

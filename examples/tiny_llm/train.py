@@ -14,7 +14,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,24 @@ class Recipe:
     plain: int = 5000
     """The first so many transcripts are of short tasks with nothing put in."""
     seed: int = 0
+    again: tuple[int, ...] = ()
+    """Steps of each further round: fresh transcripts, none of them made easy, and a rate that rises again."""
+
+    @property
+    def rounds(self) -> list[Recipe]:
+        """This recipe, and one for each further round."""
+        more = [
+            replace(self, steps=steps, seed=self.seed + number, rate=2e-3, warm_up=100, copying=0, plain=0)
+            for number, steps in enumerate(self.again, 1)
+        ]
+        return [self, *more]
 
 
 RECIPES: dict[Which, Recipe] = {
-    "first": Recipe(modes=("sync",), hidden=128, layers=4, heads=4, steps=1500),
-    "second": Recipe(modes=("sync", "pipeline", "cml"), hidden=128, layers=4, heads=4, steps=1800),
+    "first": Recipe(modes=("sync",), hidden=128, layers=4, heads=4, steps=1500, again=(1700,)),
+    "second": Recipe(
+        modes=("sync", "pipeline", "cml"), hidden=128, layers=4, heads=4, steps=1800, again=(1700,)
+    ),
 }
 
 
@@ -237,6 +250,16 @@ def train(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, *, every: int = 50
     torch.manual_seed(recipe.seed)
     model = LlamaForCausalLM(config(recipe, tokenizer))
     prepare(model)
+    for number, part in enumerate(recipe.rounds, 1):
+        print(f"round {number} of {len(recipe.rounds)}", file=sys.stderr)
+        _round(model, part, tokenizer, every=every)
+    model.eval()
+    return model
+
+
+def _round(
+    model: LlamaForCausalLM, recipe: Recipe, tokenizer: PreTrainedTokenizerFast, *, every: int
+) -> None:
     model.train()
     decayed = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
@@ -249,7 +272,7 @@ def train(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, *, every: int = 50
     source = batches(recipe, tokenizer)
     start, total = time.perf_counter(), 0.0
     for step in range(recipe.steps):
-        warming = rng.random() < 2 - step / recipe.copying
+        warming = recipe.copying > 0 and rng.random() < 2 - step / recipe.copying
         easy = step < recipe.easy
         loss = loss_of(model, repeats(rng, len(tokenizer), easy=easy) if warming else next(source))
         optimizer.zero_grad()
@@ -258,11 +281,9 @@ def train(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, *, every: int = 50
         for group in optimizer.param_groups:
             group["lr"] = rate_at(recipe, step)
         optimizer.step()
-        total = loss.item() if not step or step == 2 * recipe.copying else 0.95 * total + 0.05 * loss.item()
+        total = loss.item() if step in (0, 2 * recipe.copying) else 0.95 * total + 0.05 * loss.item()
         if (step + 1) % every == 0:
             print(f"step {step + 1:5} loss {total:.4f} {time.perf_counter() - start:6.0f} s", file=sys.stderr)
-    model.eval()
-    return model
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:

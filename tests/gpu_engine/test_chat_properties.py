@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -37,7 +37,7 @@ class Program(NamedTuple):
 def programs(draw: st.DrawFn) -> Program:
     messages: list[list[tuple[int | None, float]]] = []
     count = 0
-    inject = draw(st.sampled_from(["turn", "call"]))
+    inject: Literal["turn", "call"] = draw(st.sampled_from(("turn", "call")))
     for _ in range(draw(st.integers(1, 3))):
         size = 1 if inject == "call" else draw(st.integers(1, 3))
         latency = st.sampled_from([0.0, 0.5, 3.0, 40.0, 400.0])
@@ -65,7 +65,7 @@ def writer(program: Program) -> Writer:
             if '"await_future", "arguments": {"handles": ["$' not in turn
             for text in RESPONSE.findall(text)
         ]
-        return own[place]
+        return str(own[place])
 
     def turn(calls: list[tuple[int | None, float]], first: int, context: str) -> str:
         return "\n".join(

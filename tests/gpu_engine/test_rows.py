@@ -163,7 +163,7 @@ def test_each_who_asked_gets_an_error_of_its_own_that_says_what_the_engine_said(
         rows = Rows(at.core, fail)
         asked = [rows.open([1]), rows.open([2])]
         errors = await asyncio.gather(*(row.sample() for row in asked), return_exceptions=True)
-        assert [str(error) for error in errors] == ["the step failed: out of memory"] * 2
+        assert all(str(error).endswith("out of memory") for error in errors)
         assert errors[0] is not errors[1]
         assert all(isinstance(error, EngineError) and error.__cause__ is told for error in errors)
         for row in asked:
