@@ -90,7 +90,7 @@ async def play(engine: Engine, wanted: Task, seconds: float, run: Run, grace: fl
     run.start = time.monotonic()
     made = [slow(tool, seconds, run) for tool in tools(wanted)]
     wording = Wording(placeholder="{handle}")  # so small a model reads no sentences
-    async with Session(made, grace=grace, wording=wording) as session:
+    async with Session(made, id="demo", grace=grace, wording=wording) as session:
         chat = engine.chat(wanted.messages, session, note=False, final="substitute", max_new_tokens=600)
         async with aclosing(chat):
             async for event in chat:

@@ -64,7 +64,7 @@ RESPONSE: Mapping[str, Any] = {
     "fields": {
         "tool_calls": {
             "open_pattern": r"\s*<tool_call>\s*",
-            "close_pattern": r"\s*</tool_call>",
+            "close": "</tool_call>",
             "repeats": True,
             "content": "json",
             "transform": {"type": "function", "function": "{content}"},

@@ -248,7 +248,7 @@ def test_final_open_carries_a_future_over_to_the_next_turn() -> None:
 
 def test_an_answer_is_replaced_in_place_when_its_value_comes_before_the_next_token() -> None:
     turns = (call("find", q="a"), "it is <a>")
-    events = play(*turns, tools=[tool(0.5)], chat=ChatSettings(in_place=True))
+    events = play(*turns, tools=[tool(1.5)], chat=ChatSettings(in_place=True))
     assert last(events).text == "it is <a>"
     assert of(events, Trapped) == []
     (substituted,) = of(events, Substituted)
@@ -480,7 +480,7 @@ def test_what_is_counted_adds_up() -> None:
 def test_conversations_in_one_batch_do_not_see_each_other(batch: int) -> None:
     async def main() -> list[str]:
         async def one(number: int) -> str:
-            async with Session([tool(10.0 * number)], id=f"s{number}", wording=BARE) as session:
+            async with Session([tool(10.0 + number)], id=f"s{number}", wording=BARE) as session:
                 events, _ = await converse(rows, session, [{"role": "user", "content": str(number)}])
                 return last(events).text
 
