@@ -1,10 +1,11 @@
 """Continuous batching of transformers, through the manager of `init_continuous_batching`.
 
 A request cannot pause there: it ends at the trap, and its whole text comes back as a new request when the
-trap is over. The prefix cache may then find what blocks of the pool still hold; blocks are small enough for
-that, and the pool is as large as the engine's. The manager's thread decodes while this one sleeps until a
-request has ended: no callback per token; transformers itself notes when each was sampled. Attention is sdpa,
-all else as transformers chooses.
+trap is over. Its prefix cache then finds what blocks of the pool still hold: blocks are as small as the
+engine's, the pool is as large as the largest of the engine's, and texts that are trapped when a run begins
+have been computed in it before. The manager's thread decodes while this one sleeps until a request has
+ended: no callback per token; transformers itself notes when each was sampled. Attention is sdpa, all else as
+transformers chooses.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _BACKLOG = 4
 """Requests beyond those in the batch, so that a free slot is filled in the next step."""
 _WARM = 16
 """Decode steps before a run measures."""
+_REMEMBERED = 2
+"""Tokens that a request must sample for its prompt to be kept: with one, it has ended before."""
 _POLL_S = 0.05
 
 
@@ -140,7 +143,7 @@ class Continuous:
     def _remember(self, lives: list[Life]) -> None:
         """Compute texts, so that the prefix cache knows those that are trapped when the run begins."""
         for life in lives:
-            self._submit(Life(life.tokens, [1]))
+            self._submit(Life(life.tokens, [_REMEMBERED]))
         while self._lives:
             self._receive()
 
