@@ -27,7 +27,7 @@ class Scene:
     """Decode steps that a trap lasts."""
     budget: int = 512
     """Positions that one forward computes at most."""
-    steps: int = 96
+    steps: int = 80
     """Decode steps that one run measures."""
     block: int = 16
     """Positions of a block of the KV pool."""
