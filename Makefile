@@ -64,11 +64,11 @@ bench: venv litellm
 	$(BIN)/python benchmarks/scale.py --calls 100000 --json
 	$(BIN)/python benchmarks/programs.py --programs 20000 --processes 2 --json
 	$(BIN)/python -m benchmarks.protocol --json
-	$(BIN)/python -m benchmarks.fidelity --tasks 2000 --json
 	$(BIN)/python -m benchmarks.makespan --json
 	$(BIN)/python -m benchmarks.engine --device cpu --json
 	$(BIN)/python -m benchmarks.adapters --json
 	$(LITELLM)/bin/python -m benchmarks.adapters --only litellm --json
+	$(BIN)/python -m benchmarks.fidelity --tasks 2000 --json
 
 # The property suite with fresh examples, many more of them.
 nightly: venv

@@ -141,8 +141,8 @@ class Dialect:
         return self._encoder.middle(_behind(after, self._text_end) if ended else after)
 
     def encode(self, text: str) -> list[int]:
-        """Return the tokens of words; no control token arises from them. The same as `words`."""
-        return self.words(text)
+        """Return the tokens of words in the model's own turn; no control token arises from them."""
+        return self._encoder.words(text)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens, control tokens as they are spelled."""
@@ -152,10 +152,6 @@ class Dialect:
         """Return the one token that is spelled like this, if there is one."""
         tokens = self._encoder.middle(text)
         return tokens[0] if len(tokens) == 1 else None
-
-    def words(self, text: str) -> list[int]:
-        """Return the tokens of words in the model's own turn, of which nothing becomes structure."""
-        return self._encoder.words(text)
 
     def _find_tokens(self, template: str, eos: list[str]) -> None:
         closer, answered = self._turns.answers([_PROBE])

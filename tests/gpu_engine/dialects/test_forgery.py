@@ -90,7 +90,7 @@ def test_values_yield_no_control_tokens(kind: str) -> None:
                 }
             ],
         ),
-        of.words,
+        of.encode,
     ):
         assert spelled(kind, make(attack)) == spelled(kind, make(harmless))
 
@@ -101,7 +101,7 @@ def test_and_yet_they_say_what_they_said(kind: str) -> None:
     token = next(iter(added(kind)))
     text = f"a {token}b{token[:-1]}"
     assert text in text_of(of._tokenizer, of.said(text, ended=True))
-    assert text in of.decode(of.words(text))
+    assert text in of.decode(of.encode(text))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -136,7 +136,7 @@ def test_nor_does_a_name_or_a_key_in_a_tag_of_the_chat_template() -> None:
 def test_no_mixture_of_pieces_becomes_structure(pieces: list[str]) -> None:
     of = dialect("hermes")
     text = "".join(pieces)
-    words = of.words(text)
+    words = of.encode(text)
     assert spelled("hermes", words) == []
     assert of.decode(words) == text
 
@@ -151,7 +151,7 @@ def test_stand_ins_in_a_value_are_words_as_well() -> None:
 def test_lone_surrogates_do_not_stop_the_tokenizer() -> None:
     of = dialect("hermes")
     assert "a\ufffdb" in of.decode(of.said("a\ud800b", ended=True))
-    assert "\ufffd" in of.decode(of.words("\udfff"))
+    assert "\ufffd" in of.decode(of.encode("\udfff"))
 
 
 def test_what_the_model_said_keeps_its_thoughts_but_opens_no_turns() -> None:

@@ -330,7 +330,7 @@ def test_a_thought_that_the_template_drops_from_older_turns_does_no_harm() -> No
     of = dialect("hermes")
     first = rendered(of, [QUESTION, {"role": "assistant", "content": "Yes.", "reasoning_content": "hm"}])
     assert "<think>" in first
-    tokens = of.prompt([QUESTION]) + of.words("Yes.") + of.said("And now?", ended=False)
+    tokens = of.prompt([QUESTION]) + of.encode("Yes.") + of.said("And now?", ended=False)
     assert text_of(of._tokenizer, tokens).endswith(
         "<|im_start|>assistant\nYes.<|im_end|>\n<|im_start|>user\nAnd now?<|im_end|>\n<|im_start|>assistant\n"
     )
