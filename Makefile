@@ -60,7 +60,7 @@ coverage: venv
 # Each prints one JSON object as its last line; progress goes to stderr.
 bench: venv litellm
 	$(BIN)/python benchmarks/import_cost.py --json
-	$(BIN)/python benchmarks/overhead.py --json
+	$(BIN)/python -m benchmarks.overhead --json
 	$(BIN)/python benchmarks/scale.py --calls 100000 --json
 	$(BIN)/python benchmarks/programs.py --programs 20000 --processes 2 --json
 	$(BIN)/python -m benchmarks.protocol --json

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ToolAbandoned,
         ToolFailed,
         ToolTimeout,
+        TraceError,
         TranscriptError,
         UnknownHandle,
         UnknownTool,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from asyncfc.session import Session
     from asyncfc.tools import Tool, tool
     from asyncfc.trace.events import Event
+    from asyncfc.trace.trace import Trace
 
     __version__: str
 
@@ -105,6 +107,8 @@ __all__ = [
     "ToolAbandoned",
     "ToolFailed",
     "ToolTimeout",
+    "Trace",
+    "TraceError",
     "TranscriptError",
     "UnknownHandle",
     "UnknownTool",
@@ -146,6 +150,7 @@ _MODULE_OF = {
     "Runtime": "runtime",
     "Session": "session",
     "Tool": "tools",
+    "Trace": "trace.trace",
     "Value": "futures.outcome",
     "Withheld": "futures.outcome",
     "Wording": "conversation.wording",

@@ -35,6 +35,7 @@ from asyncfc.session import (
     Session,
 )
 from asyncfc.tools import Tool
+from asyncfc.trace.trace import Trace
 
 _T = TypeVar("_T")
 
@@ -95,6 +96,11 @@ class BlockingSession:
     def handles(self) -> Handles:
         """See `Session.handles`."""
         return self._session.handles
+
+    @property
+    def trace(self) -> Trace:
+        """See `Session.trace`. It may be read from any thread."""
+        return self._session.trace
 
     @property
     def owed(self) -> list[Future]:

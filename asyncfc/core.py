@@ -84,8 +84,15 @@ class Core:
     """What a message of the model takes."""
     registered: int = 0
     """Calls so far."""
+    messages: int = 0
+    """Messages of the model that were complete, so far."""
     open: list[Open] = field(default_factory=list)
     """Messages neither committed nor withdrawn."""
+
+    def next_message(self) -> int:
+        """The number of a message of the model that is complete, from 1."""
+        self.messages += 1
+        return self.messages
 
     def caller(self) -> Task | None:
         """The call of this session from inside whose work this is asked.

@@ -200,6 +200,7 @@ class Dialogue:
         if self.exhausted:
             return False
         self.extra_messages += 1
+        session.note_extra()
         return True
 
     def final_text(self, text: str, *, structured: bool = False) -> str:

@@ -48,6 +48,10 @@ class UnsupportedModel(EngineError):
     """The decode engine cannot run this model, tokenizer or chat template exactly; says why."""
 
 
+class TraceError(AsyncFCError):
+    """A file holds no trace that can be read."""
+
+
 class InternalError(AsyncFCError):
     """A bug in asyncfc itself, never the user's. Please report it."""
 

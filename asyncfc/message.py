@@ -90,12 +90,14 @@ class Message(Answering):
         self._leave("committed")
         self._drop_before()
         core = self._core
+        number = None if self._inside else core.next_message()
         for future in self._futures:
             core.table.add(future)
             if not self._inside:
                 core.outbox.emitted(future)
             if core.emit is not None:
-                core.emit("committed", future.order, handle=future.handle, call_id=future.call_id)
+                names = {"tool": future.tool, "call_id": future.call_id, "handle": future.handle}
+                core.emit("committed", future.order, **names, message=number)
         core.scheduler.commit(self._tasks)
         return list(self._futures)
 

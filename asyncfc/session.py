@@ -21,7 +21,7 @@ the outbox (outcomes that the model has not seen). This file connects them and d
 from __future__ import annotations
 
 import asyncio
-import logging
+import os
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -47,12 +47,10 @@ from asyncfc.message import Message
 from asyncfc.runtime import Runtime
 from asyncfc.toolbox import toolbox
 from asyncfc.tools import Tool
-from asyncfc.trace.events import Event, Kind, Listener
+from asyncfc.trace.events import Emitter, Listener
+from asyncfc.trace.trace import Trace
 
 __all__ = ["Answer", "Awaited", "Call", "Delivery", "Finished", "Message", "Note", "Runtime", "Session"]
-
-_log = logging.getLogger("asyncfc")
-
 
 FINISH_TIMEOUT = 600.0
 """Seconds that `Session.finish` waits if nothing is said."""
@@ -73,6 +71,8 @@ class Session:
         rates: how many calls may start within a time: `{"tool:search": "5/s"}`; same keys as `limits`.
         executor: where work runs; default: this loop and threads of this process.
         on_event: called with each `Event`. One that raises is logged and dropped.
+        trace: whether all that happens is recorded, see `Session.trace`; the path of a file: it is written
+            there, too, line by line, for `asyncfc trace`.
         id: handles are derived from it, so the same id and calls give the same text. Default: random.
         runtime: several sessions of one runtime share its order of effects, limits and executor.
         same_message: whether undeclared calls of one message run in their order or concurrently.
@@ -105,16 +105,19 @@ class Session:
         irreversible: Literal["seen", "succeeded"] = "seen",
         max_retained_bytes: int | None = None,
         on_event: Listener | None = None,
+        trace: bool | str | os.PathLike[str] = False,
         id: str | None = None,
         grammar: HandleGrammar = DEFAULT_GRAMMAR,
         wording: Wording | None = None,
     ) -> None:
         _check_settings(grace, max_chars)
         self.id = id or uuid.uuid4().hex
-        self._on_event = on_event
         self._closed = False
+        self._paused_s = 0.0
         self._messages: dict[str, Message] = {}
-        emit = None if on_event is None else self._emit
+        self._trace = Trace.begin(trace, self.id)
+        listeners = [one for one in (self._trace, on_event) if one is not None]
+        emit = Emitter(listeners) if listeners else None
         if runtime is not None and any(setting is not None for setting in (limits, rates, executor)):
             raise DeclarationError("limits, rates and executor belong to the runtime; pass them to Runtime")
         self._runtime = runtime or Runtime(limits=limits, rates=rates, executor=executor)
@@ -175,6 +178,17 @@ class Session:
     def handles(self) -> Handles:
         """What the handles in a text of this conversation mean."""
         return self._handles
+
+    @property
+    def trace(self) -> Trace:
+        """What has happened so far: the report, the timeline, exports.
+
+        Raises:
+            DeclarationError: nothing is recorded; `Session(..., trace=True)` does.
+        """
+        if self._trace is None:
+            raise DeclarationError("this session records nothing; make it with Session(..., trace=True)")
+        return self._trace
 
     @property
     def owed(self) -> list[Future]:
@@ -269,8 +283,17 @@ class Session:
             any_one: one of them is enough.
             timeout: seconds.
         """
-        if not self._outbox.has_notes:
+        if self._outbox.has_notes:
+            return
+        emit = self._core.emit
+        pending = [] if emit is None else [future.order for future in futures if not future.settled]
+        if emit is not None and pending:
+            emit("waiting", futures=pending)
+        try:
             await wait_settled(futures, any_one=any_one, timeout=timeout, bell=self._bell)
+        finally:
+            if emit is not None and pending:
+                emit("waited")
 
     def told(self, future: Future) -> None:
         """The program has shown the outcome of a settled call to the model itself; it is not delivered.
@@ -287,11 +310,40 @@ class Session:
         When the block ends, they have been seen; if it raises, they come again. How long it takes is what
         a message of the model costs (DESIGN D2).
         """
-        clock = asyncio.get_running_loop().time
+        clock, emit = asyncio.get_running_loop().time, self._core.emit
+        start, complete, paused = clock(), False, self._paused_s
+        if emit is not None:
+            emit("sampling")
+        try:
+            with self._outbox.sampling() as deliveries:
+                yield deliveries
+            complete = True
+        finally:
+            if emit is not None:
+                emit("sampled", ok=complete)
+        self._core.cost.learn(clock() - start - (self._paused_s - paused))
+
+    @contextmanager
+    def pausing(self) -> Iterator[None]:
+        """Use it inside `sampling` around a wait for outcomes: the model writes nothing meanwhile.
+
+        That time is no part of what a message of the model costs.
+        """
+        clock, emit = asyncio.get_running_loop().time, self._core.emit
         start = clock()
-        with self._outbox.sampling() as deliveries:
-            yield deliveries
-        self._core.cost.learn(clock() - start)
+        if emit is not None:
+            emit("paused")
+        try:
+            yield
+        finally:
+            self._paused_s += clock() - start
+            if emit is not None:
+                emit("resumed")
+
+    def note_extra(self) -> None:
+        """The model is asked once more only because outcomes were unseen; for the trace."""
+        if self._core.emit is not None:
+            self._core.emit("extra")
 
     @property
     def inside(self) -> bool:
@@ -365,6 +417,8 @@ class Session:
             self._scheduler.withdraw(task, "the session was closed while it ran")
         if self._owns_runtime:
             self._runtime.close()
+        if self._trace is not None:
+            self._trace.close()
         return Finished(self._core.registered, finished.left)
 
     def _futures(self, which: Future | str | Iterable[Future | str]) -> list[Future]:
@@ -384,15 +438,6 @@ class Session:
         live = (task.future for task in self._tenant.tasks.values() if self._core.parent_of(task) is caller)
         futures.update((future.order, future) for future in live if not future.settled)
         return [futures[order] for order in sorted(futures)]
-
-    def _emit(self, kind: Kind, order: int, **data: Any) -> None:
-        if self._on_event is None:
-            return
-        try:
-            self._on_event(Event(asyncio.get_running_loop().time(), kind, order, data))
-        except Exception:
-            _log.exception("the event listener raised and was dropped: %r", self._on_event)
-            self._on_event = None
 
 
 def _check_settings(grace: Any, max_chars: Any) -> None:

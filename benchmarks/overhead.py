@@ -1,13 +1,16 @@
 """What a session adds to one call: a no-op tool through a session, against a bare asyncio task.
 
-    python benchmarks/overhead.py --json
+    python -m benchmarks.overhead --json
 
 `submit_us_*`  the synchronous part of a submission: open a message, seal one call, commit
 `cycle_us`     the whole of it: submit, run, settle, answer; in batches, one message per call
 `asyncio_us`   `create_task` and `gather` of the same coroutine, in batches of the same size
+`trace_on_ratio`   the cycle with `Session(trace=True)`, against the cycle without
+`trace_off_ratio`  the cycle without, against that of a copy of asyncfc in which nobody can listen
 
-Both sides take turns batch by batch, so that whatever else the machine does meets both. Each round has
-its own session and gives one mean per side; reported is the median of the rounds.
+All sides take turns batch by batch, so that whatever else the machine does meets all of them. Each round
+has its own sessions and gives one mean per side; reported is the median of the rounds, of a ratio that of
+the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -20,8 +23,10 @@ import sys
 from itertools import count
 from statistics import fmean, median, quantiles
 from time import perf_counter
+from typing import Any
 
 from asyncfc import Answer, Call, Session, Tool
+from benchmarks import untraced
 
 BATCH = 100  # calls
 ARGUMENTS = '{"query": "weather in Zurich", "limit": 5}'
@@ -34,12 +39,14 @@ async def nothing(query: str, limit: int) -> None:
 TOOL = Tool(nothing, effects="pure")
 
 
-async def session_batch(session: Session, ids: count[int], submits: list[float]) -> float:
+async def session_batch(
+    session: Session, ids: count[int], submits: list[float], kind: type[Call] = Call
+) -> float:
     """Seconds for one batch through the session; appends the time of each submission."""
     begin = perf_counter()
     answers: list[Answer] = []
     for _ in range(BATCH):
-        call = Call(f"call_{next(ids)}", TOOL.name, ARGUMENTS)
+        call = kind(f"call_{next(ids)}", TOOL.name, ARGUMENTS)
         start = perf_counter()
         message = session.message()
         message.seal(call)
@@ -59,35 +66,49 @@ async def asyncio_batch() -> float:
     return perf_counter() - begin
 
 
-async def one_round(batches: int, submits: list[float]) -> tuple[float, float]:
-    """Mean seconds per call of both sides."""
+async def one_round(batches: int, submits: list[float]) -> dict[str, float]:
+    """Mean seconds per call of each side."""
     ids = count()
-    ours, bare = [], []
-    async with Session([TOOL]) as session:
-        await session_batch(session, ids, [])  # warm up
-        await asyncio_batch()
-        gc.collect()
-        for _ in range(batches):
-            ours.append(await session_batch(session, ids, submits))
-            bare.append(await asyncio_batch())
-    return fmean(ours) / BATCH, fmean(bare) / BATCH
+    means: dict[str, list[float]] = {"ours": [], "bare": [], "traced": [], "untraced": []}
+    call: type[Call] = untraced.load("futures.call").Call
+    tool: Any = untraced.load("tools").Tool(nothing, effects="pure")
+    async with (
+        Session([TOOL]) as session,
+        Session([TOOL], trace=True) as traced,
+        untraced.load("session").Session([tool]) as copy,
+    ):
+        for number in range(batches + 1):
+            took = {
+                "ours": await session_batch(session, ids, submits if number else []),
+                "bare": await asyncio_batch(),
+                "traced": await session_batch(traced, ids, []),
+                "untraced": await session_batch(copy, ids, [], call),
+            }
+            if number == 0:  # to warm up
+                gc.collect()
+                continue
+            for name, seconds in took.items():
+                means[name].append(seconds)
+    return {name: fmean(times) / BATCH for name, times in means.items()}
 
 
 async def measure(rounds: int, batches: int) -> dict[str, float]:
-    """All numbers in microseconds, but the ratio."""
+    """All numbers in microseconds, but the ratios."""
     submits: list[float] = []
-    pairs = []
+    found = []
     for number in range(rounds):
         print(f"overhead: round {number + 1}/{rounds}", file=sys.stderr)
-        pairs.append(await one_round(batches, submits))
+        found.append(await one_round(batches, submits))
     cuts = quantiles(submits, n=100)
-    cycle, bare = (median(side) * 1e6 for side in zip(*pairs, strict=True))
+    cycle, bare = (median(means[name] for means in found) * 1e6 for name in ("ours", "bare"))
     return {
         "submit_us_p50": cuts[49] * 1e6,
         "submit_us_p99": cuts[98] * 1e6,
         "cycle_us": cycle,
         "asyncio_us": bare,
         "cycle_ratio": cycle / bare,
+        "trace_on_ratio": median(means["traced"] / means["ours"] for means in found),
+        "trace_off_ratio": median(means["ours"] / means["untraced"] for means in found),
         "calls": len(submits),
     }
 
@@ -95,14 +116,14 @@ async def measure(rounds: int, batches: int) -> dict[str, float]:
 def main() -> None:
     """Measure and print; the last line is one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--batches", type=int, default=20, help=f"per round and side, of {BATCH} calls each")
     parser.add_argument("--json", action="store_true", help="print nothing but the JSON object")
     options = parser.parse_args()
     result = asyncio.run(measure(options.rounds, options.batches))
     if not options.json:
         for name, value in result.items():
-            print(f"{name:<14} {value:10.2f}")
+            print(f"{name:<16} {value:10.2f}")
     print(json.dumps({name: round(value, 3) for name, value in result.items()}))
 
 

@@ -78,7 +78,18 @@ class Order:
         if len(self.quarantine) and task.late is None:
             refused = refused or self.quarantine.refusal(task)
         if task.tenant.emit is not None:
-            task.tenant.emit("sealed", task.order, tool=task.tool.name, data=data, effects=effects)
+            task.tenant.emit(
+                "sealed",
+                task.order,
+                tool=task.tool.name,
+                level=task.tool.spec.level,
+                arguments=task.arguments,
+                parent=None if task.parent is None else task.parent.order,
+                needs=[future.leader.order for future in task.inputs if future.order not in task.gates],
+                gates=sorted(task.gates),
+                data=data,
+                effects=effects,
+            )
         return ready, refused
 
     def commit(self, task: Task) -> bool:
@@ -110,14 +121,16 @@ class Order:
         task.claim = claim
         index.narrow(task.order, claim)
         ready: list[Task] = []
+        dropped: list[tuple[int, int]] = []
         for older, newer in self._graph.effect_neighbours(task.order):
             gone = older not in self._graph or newer not in self._graph  # by an edge dropped before
             if not gone and index.conflict(older, newer) is None:
+                dropped.append((older, newer))
                 released, may_start = self._graph.drop_effect(older, newer)
                 ready += [self._tasks[order] for order in may_start]
                 ready += self._release(released)
         if task.tenant.emit is not None:  # last, because who is told may cancel the call
-            task.tenant.emit("bound", task.order, reads=claim.reads, writes=claim.writes)
+            task.tenant.emit("bound", task.order, reads=claim.reads, writes=claim.writes, dropped=dropped)
         return ready
 
     def rest(self, task: Task) -> list[Task]:

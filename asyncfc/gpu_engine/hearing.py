@@ -173,7 +173,8 @@ class Ear:
     async def _dereference(self, mention: str, start: int, heard: Heard) -> None:
         conversation = self._conversation
         futures = conversation.mentioned(mention)
-        await trapped(wait_settled(futures), "answer", unsettled(futures), self._emit)
+        waiting = wait_settled(futures)
+        await trapped(waiting, "answer", unsettled(futures), self._emit, conversation.pausing)
         # With something behind it, a path is one only where the value has parts, as in the middle of a text.
         filled = conversation.fill(f"{mention}\n")[:-1]
         has_value = all(isinstance(future.outcome, Value) for future in futures)

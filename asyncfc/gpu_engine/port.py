@@ -84,6 +84,9 @@ class Conversation(Protocol):
     def sampling(self) -> AbstractContextManager[list[Told]]:
         """What to tell the model before its next message; use it as `with` around that message."""
 
+    def pausing(self) -> AbstractContextManager[None]:
+        """For `with` around a wait in the middle of a message: nothing is decoded meanwhile."""
+
     def mentioned(self, text: str) -> list[Future]:
         """The futures whose handles stand in a text."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from asyncfc.conversation.delivery import Delivery
@@ -108,6 +108,10 @@ class SessionConversation:
         """See the port."""
         with self._session.sampling() as deliveries:
             yield [Told(one.handle if isinstance(one, Delivery) else None, one.text) for one in deliveries]
+
+    def pausing(self) -> AbstractContextManager[None]:
+        """See the port."""
+        return self._session.pausing()
 
     def mentioned(self, text: str) -> list[Future]:
         """See the port."""

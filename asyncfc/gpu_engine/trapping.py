@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 from asyncfc.futures.future import Future
@@ -14,7 +15,11 @@ _T = TypeVar("_T")
 
 
 async def trapped(
-    waiting: Coroutine[Any, Any, _T], why: Why, futures: Sequence[Future], emit: Callable[[Event], object]
+    waiting: Coroutine[Any, Any, _T],
+    why: Why,
+    futures: Sequence[Future],
+    emit: Callable[[Event], object],
+    pausing: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> _T:
     """Wait. Meanwhile nobody asks the row for a token, and so it is out of the batch.
 
@@ -23,6 +28,7 @@ async def trapped(
         why: for the event.
         futures: that the model needs, for the event.
         emit: gets the events, if the wait takes any time.
+        pausing: makes what stands around such a wait; in the middle of a message, `Conversation.pausing`.
     """
     clock = asyncio.get_running_loop().time
     task = asyncio.ensure_future(waiting)
@@ -33,7 +39,8 @@ async def trapped(
             await asyncio.sleep(0)
         start = clock()
         emit(Trapped(start, why, tuple(str(future.handle) for future in futures)))
-        result = await task
+        with pausing():
+            result = await task
     finally:
         task.cancel()
     emit(Resumed(clock(), clock() - start))

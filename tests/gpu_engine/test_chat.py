@@ -352,6 +352,33 @@ def test_a_value_too_long_for_the_context_is_shown_to_people_and_delivered_to_th
     assert any(value in event.text for event in of(events, Injected) if event.what == "outcomes")
 
 
+def _in_a_short_context(*turns: Any, value: str, max_tokens: int, **settings: Any) -> tuple[Done, int]:
+    async def main() -> tuple[Done, int]:
+        async with Session([tool(1.5, value)], id="s", wording=BARE) as session:
+            rows = rows_of(Writer(*turns), max_tokens=max_tokens)
+            events, row = await converse(rows, session, **settings)
+            return last(events), len(row)
+
+    return run_virtual(main())
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_value_that_the_context_has_no_room_for_ends_the_conversation(in_place: bool) -> None:
+    turns = (call("find", q="a"), "it is {0}", "so")
+    chat = ChatSettings(in_place=in_place)
+    done, size = _in_a_short_context(*turns, value="v" * 400, max_tokens=200, chat=chat)
+    assert done.reason == "length"
+    assert size <= 200
+
+
+def test_an_outcome_that_took_its_handles_place_is_not_told_again() -> None:
+    turns = (call("find", q="a"), call("find", q="b"), "done")
+    events = play(*turns, tools=[tool(1.5)], chat=ChatSettings(in_place=True))
+    assert [event.text for event in of(events, Substituted)] == ["<a>", "<b>"]
+    assert [event.what for event in of(events, Injected)] == ["answers", "answers"]
+    assert last(events).extra_messages == 0
+
+
 def test_a_part_of_a_value_does_not_count_as_the_whole() -> None:
     events = play(call("find", q="a"), "it is {0}.id", "so", tools=[tool(50, {"id": "x", "n": 1})])
     assert any('"n":1' in event.text for event in of(events, Injected) if event.what == "outcomes")

@@ -19,7 +19,7 @@ from asyncfc.testing.loop import run_virtual
 from tests.gpu_engine.writer import USER, tokenizer
 
 
-def llama() -> LlamaForCausalLM:
+def llama(positions: int = 512) -> LlamaForCausalLM:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer()),
@@ -28,7 +28,7 @@ def llama() -> LlamaForCausalLM:
         num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=1,
-        max_position_embeddings=512,
+        max_position_embeddings=positions,
     )
     return LlamaForCausalLM(config).double()
 
@@ -45,7 +45,7 @@ def engine(model: LlamaForCausalLM) -> Iterator[Engine]:
 
 
 async def talk(engine: Engine, session: Session, messages: Any = USER, **settings: Any) -> list[Event]:
-    chat = engine.chat(messages, session, note=False, **{"max_new_tokens": 12, **settings})
+    chat = engine.chat(messages, session, **{"note": False, "max_new_tokens": 12, **settings})
     async with aclosing(chat):
         return [event async for event in chat]
 
@@ -54,6 +54,23 @@ def answer(events: list[Event]) -> Done:
     done = events[-1]
     assert isinstance(done, Done)
     return done
+
+
+@pytest.mark.parametrize(("inject", "told"), [("turn", True), ("call", False)])
+def test_calls_of_the_same_message_have_names_only_where_a_message_may_have_several(
+    inject: str, told: bool
+) -> None:
+    async def main() -> str:
+        made = Engine(llama(8_192), tokenizer(), context_tokens=8_192, seconds=lambda _: 1.0)
+        with made as engine:
+            async with Session([find], id="s") as session:
+                await talk(engine, session, inject=inject, note=True, max_new_tokens=1)
+                [row] = engine._kept.values()
+                return engine.dialect.decode(row.tokens)
+
+    prompt = run_virtual(main())
+    assert "future" in prompt
+    assert ("$this_" in prompt) is told
 
 
 def find(q: str) -> str:

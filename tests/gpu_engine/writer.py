@@ -108,9 +108,9 @@ def _may_be(pattern: str, written: str) -> bool:
     return re.fullmatch(re.escape(pattern).replace("\0", "(?s:[^$].*?)"), written) is not None
 
 
-def rows_of(writer: Writer, *, step: float = 1.0, slots: int = 4) -> Rows:
+def rows_of(writer: Writer, *, step: float = 1.0, slots: int = 4, max_tokens: int | None = None) -> Rows:
     """Rows on which a script is decoded, each step taking so many virtual seconds."""
-    core = Core(writer, BlockPool(4_096, 16), slots=slots, clock=lambda: 0.0)
+    core = Core(writer, BlockPool(4_096, 16), slots=slots, max_tokens=max_tokens, clock=lambda: 0.0)
     return Rows(core, on_clock(writer, lambda _: step))
 
 

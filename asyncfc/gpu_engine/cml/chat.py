@@ -332,7 +332,7 @@ class CmlChat:
 
     async def _trap(self, why: Why, calls: Sequence[Made], waiting: Coroutine[Any, Any, _T]) -> _T:
         futures = [made.future for made in calls if made.future is not None]
-        return await trapped(waiting, why, futures, self._emit)
+        return await trapped(waiting, why, futures, self._emit, self._conversation.pausing)
 
     async def _let_go(self) -> None:
         """The conversation is over; what the session has not answered yet it owes from now on."""

@@ -1,0 +1,68 @@
+"""The command `asyncfc`. Each command loads what it needs only when it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+try:
+    import typer
+except ImportError:  # an extra; the message names it
+    sys.exit("the command asyncfc needs typer: pip install 'asyncfc[cli]'")
+
+from asyncfc.errors import AsyncFCError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def asyncfc() -> None:
+    """Tool calls that are answered at once, and run in the background."""
+
+
+@app.command()
+def trace(
+    file: Annotated[Path, typer.Argument(help='A trace, as Session(..., trace="run.jsonl") writes it.')],
+    *,
+    why: Annotated[bool, typer.Option("--why", help="Say of each call what it waited for.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the timeline, one HTML file.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Write a picture of a short run.")] = None,
+    perfetto: Annotated[Path | None, typer.Option(help="Write JSON for ui.perfetto.dev.")] = None,
+    mermaid: Annotated[Path | None, typer.Option(help="Write the graph of the calls for Mermaid.")] = None,
+    dot: Annotated[Path | None, typer.Option(help="Write the graph of the calls for Graphviz.")] = None,
+) -> None:
+    """Show what a run took, what overlapped, and what each call waited for."""
+    from asyncfc.trace.trace import Trace
+    from asyncfc.trace.view import numbers
+
+    try:
+        found = Trace.load(file)
+        for write, path in (
+            (found.timeline, html),
+            (found.picture, svg),
+            (found.perfetto, perfetto),
+            (found.mermaid, mermaid),
+            (found.dot, dot),
+        ):
+            if path is not None:
+                write(path)
+    except (AsyncFCError, OSError, UnicodeError) as error:
+        typer.echo(f"asyncfc trace: {error}", err=True)
+        raise typer.Exit(1) from None
+    report = found.report
+    typer.echo(json.dumps(numbers(report)) if as_json else str(report))
+    if why:
+        for order in report.calls:
+            typer.echo(report.why(order))
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Plain: events as bounded JSON: a trace keeps no value of a tool alive, and can be written to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from asyncfc.depgraph.resource import show_label
+from asyncfc.futures.outcome import Cancelled, Outcome, Value, Withheld, kind_of
+from asyncfc.futures.plain import safe_text
+from asyncfc.trace.events import Event
+
+MAX_CHARS = 2000
+"""Of each text that a trace keeps."""
+MAX_ITEMS = 100
+"""Of each container of the arguments that a trace keeps, and of its depth a tenth of that."""
+
+_ATOMS = frozenset((int, float, bool, type(None)))
+
+
+def plain(event: Event) -> Event:
+    """Return the event with JSON in its data; long texts are cut, and of the cut ones it says so."""
+    change = _CHANGED.get(event.kind)
+    return event if change is None else event._replace(data=change(event.data))
+
+
+def brief(value: Any, depth: int = MAX_ITEMS // 10) -> Any:
+    """Return a copy of a value as bounded JSON; what is left out is marked by `…`."""
+    kind = type(value)
+    if kind is str:
+        return value if len(value) <= MAX_CHARS else f"{value[:MAX_CHARS]}… ({len(value):,} characters)"
+    if kind in _ATOMS:
+        return value
+    if isinstance(value, Mapping) and depth:
+        shown = {str(key)[:MAX_CHARS]: brief(value[key], depth - 1) for key in [*value][:MAX_ITEMS]}
+        return shown | ({"…": f"{len(value) - MAX_ITEMS:,} more"} if len(value) > MAX_ITEMS else {})
+    if isinstance(value, list | tuple) and depth:
+        more = [f"… {len(value) - MAX_ITEMS:,} more"] if len(value) > MAX_ITEMS else []
+        return [brief(item, depth - 1) for item in value[:MAX_ITEMS]] + more
+    return safe_text(value, MAX_CHARS)
+
+
+def said(outcome: Outcome) -> dict[str, Any]:
+    """Return what became of a call: `kind`, and its `text`; of a failure the `error`'s name, too."""
+    kind = kind_of(outcome)
+    if isinstance(outcome, Value):
+        return {"kind": kind, "text": outcome.preview(MAX_CHARS), "bytes": outcome.size}
+    if isinstance(outcome, Cancelled | Withheld):
+        return {"kind": kind, "text": safe_text(outcome.reason, MAX_CHARS)}
+    name = type(outcome.error).__name__
+    return {"kind": kind, "text": safe_text(outcome.error, MAX_CHARS), "error": name}
+
+
+def _sealed(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    effects = [[order, why.kind, show_label(why.label)] for order, why in data["effects"].items()]
+    return {**data, "arguments": brief(data["arguments"]), "data": list(data["data"]), "effects": effects}
+
+
+def _bound(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    labels = {name: [show_label(label) for label in data[name]] for name in ("reads", "writes")}
+    return {**labels, "dropped": [list(pair) for pair in data["dropped"]]}
+
+
+_CHANGED: Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
+    "sealed": _sealed,
+    "bound": _bound,
+    "queued": lambda data: {name: list(map(str, keys)) for name, keys in data.items()},
+    "started": lambda data: {"arguments": brief(data["arguments"])},
+    "progress": lambda data: {"item": brief(data["item"])},
+    "settled": lambda data: {"outcome": said(data["outcome"])},
+    "ended late": lambda data: {"outcome": said(data["outcome"])},
+    "answered": lambda data: {**data, "text": brief(data["text"])},
+    "delivered": lambda data: {**data, "text": brief(data["text"])},
+}

@@ -1,0 +1,149 @@
+"""Trace: all that has happened in a session, append-only, and everything that can be made of it.
+
+What writes a file raises OSError if it cannot.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from asyncfc.trace import journal
+from asyncfc.trace.events import Event
+from asyncfc.trace.journal import Header, Journal
+from asyncfc.trace.plain import plain
+from asyncfc.trace.record import Record, record_of
+from asyncfc.trace.report import Report
+
+
+class Trace:
+    """What has happened. It is a listener, so that `Session(on_event=Trace())` records, too.
+
+    Args:
+        session: the id of the session.
+        path: of a file to which each event is written as it comes; `asyncfc trace` and `load` read it.
+    """
+
+    def __init__(self, session: str = "", path: str | os.PathLike[str] | None = None) -> None:
+        self._events: list[Event] = []
+        self._header: Header | None = None
+        self._session = session
+        self._path = path
+        self._journal: Journal | None = None
+
+    @classmethod
+    def begin(cls, wanted: bool | str | os.PathLike[str], session: str) -> Self | None:
+        """Return a trace as a setting asks for it: none, one in memory, or one with a file of that path."""
+        if wanted is False:
+            return None
+        return cls(session, None if wanted is True else wanted)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a trace from its file.
+
+        Raises:
+            TraceError: the file is no trace.
+            OSError: the file cannot be read.
+        """
+        header, events = journal.read(path)
+        trace = cls(header.session)
+        trace._header, trace._events = header, events
+        return trace
+
+    def __call__(self, event: Event) -> None:
+        """Record one event."""
+        if self._header is None:
+            self._header = Header(self._session, time.time(), event.t)
+        kept = plain(event)
+        self._events.append(kept)
+        if self._path is not None:
+            if self._journal is None:
+                self._journal = Journal(self._path, self._header)
+            self._journal.write(kept)
+
+    def close(self) -> None:
+        """Write no more to the file; what still happens is recorded in memory only."""
+        self._path = None
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    @property
+    def session(self) -> str:
+        """The id of the session."""
+        return self._session
+
+    @property
+    def header(self) -> Header:
+        """Whose it is, and which time of the clock was which time of the day."""
+        return self._header or Header(self._session, 0.0, 0.0)
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """All of them, oldest first, their data as bounded JSON."""
+        return tuple(self._events)
+
+    @property
+    def record(self) -> Record:
+        """What they say about each call and each message, so far."""
+        return record_of(self._events)
+
+    @property
+    def report(self) -> Report:
+        """What it comes to, so far."""
+        return Report(self.record)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a file of JSON lines, for `asyncfc trace` and `load`.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        journal.write(path, self.header, self._events)
+
+    def timeline(self, path: str | os.PathLike[str]) -> None:
+        """Write the timeline: one HTML file that needs no network."""
+        from asyncfc.trace.page import page
+
+        _write(path, page(self))
+
+    def picture(self, path: str | os.PathLike[str]) -> None:
+        """Write a short run as an SVG: one by one above what happened."""
+        from asyncfc.trace.picture import picture
+
+        _write(path, picture(self.report))
+
+    def perfetto(self, path: str | os.PathLike[str]) -> None:
+        """Write it for ui.perfetto.dev, as JSON."""
+        from asyncfc.trace.perfetto import perfetto
+
+        _write(path, json.dumps(perfetto(self.report, self.session)))
+
+    def mermaid(self, path: str | os.PathLike[str]) -> None:
+        """Write the graph of the calls for Mermaid."""
+        from asyncfc.trace.graphs import mermaid
+
+        _write(path, mermaid(self.report))
+
+    def dot(self, path: str | os.PathLike[str]) -> None:
+        """Write the graph of the calls for Graphviz."""
+        from asyncfc.trace.graphs import dot
+
+        _write(path, dot(self.report))
+
+    def _repr_html_(self) -> str:
+        """The timeline in a notebook."""
+        from asyncfc.trace.page import page
+
+        source = html.escape(page(self), quote=True)
+        return f'<iframe srcdoc="{source}" style="width:100%;height:520px;border:0"></iframe>'
+
+
+def _write(path: str | os.PathLike[str], text: str) -> None:
+    Path(path).write_text(text, encoding="utf-8")
