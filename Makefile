@@ -9,7 +9,7 @@ LITELLM := .venv-litellm
 LITELLM_PIN := --constraint constraints-litellm.txt
 
 .DEFAULT_GOAL := check
-.PHONY: venv litellm demo test check lint coverage bench nightly peers clean
+.PHONY: venv litellm demo test check lint coverage bench nightly site peers clean
 
 # The environment: pinned, the package editable, only what the project uses today.
 # (Without pip at first: some systems ship venv without it.)
@@ -67,12 +67,17 @@ bench: venv litellm
 	$(BIN)/python -m benchmarks.makespan --json
 	$(BIN)/python -m benchmarks.engine --device cpu --json
 	$(BIN)/python -m benchmarks.adapters --json
+	$(BIN)/python -m benchmarks.page --json
 	$(LITELLM)/bin/python -m benchmarks.adapters --only litellm --json
 	$(BIN)/python -m benchmarks.fidelity --tasks 2000 --json
 
 # The property suite with fresh examples, many more of them.
 nightly: venv
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest tests/properties -o faulthandler_timeout=0
+
+# The documentation as a site, in build/site.
+site: venv
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Programs that tests talk to (servers, browsers, databases).
 peers:

@@ -22,14 +22,24 @@ from asyncfc.depgraph.effects_file import load_effects
 from asyncfc.testing.loop import run_virtual
 from asyncfc.testing.models import ModelServer
 from asyncfc.trace.events import Kind
+from asyncfc.trace.live import LiveView
+from asyncfc.trace.report import Report
+from asyncfc.trace.spans import Spans
+from asyncfc.trace.trace import Trace
+from asyncfc.trace.why import Cause
 
 ROOT = Path(__file__).parents[1]
-GUIDE = [ROOT / "docs" / name for name in ("guide.md", "work.md", "loops.md")]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-ADAPTERS = sorted((ROOT / "docs" / "adapters").glob("*.md"))
-ELSEWHERE = [ROOT / "docs" / "adapters" / "litellm.md"]
+DOCS = ROOT / "docs"
+WORK, LOOPS, TRACE = (DOCS / name for name in ("work.md", "loops.md", "trace.md"))
+GUIDE = [DOCS / "guide.md", WORK, LOOPS, TRACE]
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+ASSERTING = [*GUIDE, *(DOCS / name for name in ("labels.md", "engine.md", "concepts.md", "tutorial.md"))]
+"""They say much, and show it."""
+REFERENCE = sorted((DOCS / "reference").glob("*.md"))
+ADAPTERS = sorted((DOCS / "adapters").glob("*.md"))
+ELSEWHERE = [DOCS / "adapters" / "litellm.md"]
 """It runs in an environment of its own, where `tests/adapters/litellm` executes it."""
-SLOW = [ROOT / "docs" / "loops.md", ROOT / "docs" / "engine.md", *ADAPTERS]  # they load SDKs and frameworks
+SLOW = [LOOPS, DOCS / "engine.md", DOCS / "tutorial.md", TRACE, *ADAPTERS]  # they load SDKs and frameworks
 RUN = [
     pytest.param(page, marks=pytest.mark.slow) if page in SLOW else page
     for page in PAGES + ADAPTERS
@@ -100,7 +110,12 @@ def test_the_examples_of_a_page_run_in_the_order_in_which_they_are_read(page: Pa
         block.run(page, names)
 
 
-@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.stem)
+def test_no_page_with_code_is_left_out() -> None:
+    with_code = {page for page in DOCS.rglob("*.md") if "```python" in read(page)}
+    assert with_code <= {*PAGES, *ADAPTERS}
+
+
+@pytest.mark.parametrize("page", ASSERTING, ids=lambda page: page.stem)
 def test_a_page_asserts_what_it_says(page: Path) -> None:
     sources = [block.source for block in blocks_of(read(page))]
     assert sum(source.count("assert ") for source in sources) >= 10
@@ -120,7 +135,9 @@ def test_toml_in_a_page_is_a_file_of_effects(page: Path, tmp_path: Path) -> None
         assert load_effects(file).keys() == tomllib.loads(block)["tools"].keys()
 
 
-@pytest.mark.parametrize("page", [*PAGES, *ADAPTERS, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [*PAGES, *ADAPTERS, *REFERENCE, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.stem
+)
 def test_a_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", _BLOCK.sub("", read(page))):
         name, _, anchor = target.partition("#")
@@ -156,14 +173,25 @@ def test_every_method_of_what_a_session_gives_is_in_the_guide(kind: type) -> Non
 
 @pytest.mark.parametrize("kind", [Dialogue, run, ModelServer])
 def test_every_setting_of_a_loop_is_in_its_page(kind: Callable[..., Any]) -> None:
-    assert settings(kind) <= words_in_code(GUIDE[2:])
+    assert settings(kind) <= words_in_code([LOOPS])
 
 
 def test_every_name_and_setting_of_the_engine_is_in_its_page() -> None:
     gpu_engine = importlib.import_module("asyncfc.gpu_engine")
     wanted = set(gpu_engine.__all__) | settings(gpu_engine.Engine) | settings(gpu_engine.Engine.chat)
     wanted |= methods(gpu_engine.Engine) - {"core"}
-    assert wanted - {"self", "Event"} <= words_in_code([ROOT / "docs" / "engine.md"])
+    assert wanted - {"self", "Event"} <= words_in_code([DOCS / "engine.md"])
+
+
+@pytest.mark.parametrize("kind", [Trace, Report, LiveView, Spans])
+def test_every_method_of_a_trace_is_in_its_page(kind: type) -> None:
+    settings_of = settings(kind) if kind in {LiveView, Spans} else set()
+    assert methods(kind) | settings_of <= words_in_code([TRACE]) | {"record", "picture", "calls"}
+
+
+def test_every_cause_of_a_wait_is_in_the_page_on_traces() -> None:
+    (table,) = re.findall(r"^\| `cause` \|.*?\n\n", read(TRACE), re.DOTALL | re.MULTILINE)
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) - {"cause"} == set(get_args(Cause))
 
 
 def methods(kind: type) -> set[str]:
@@ -180,6 +208,6 @@ def test_every_field_of_a_declaration_is_in_the_pages() -> None:
 
 
 def test_every_kind_of_event_that_is_emitted_is_in_the_guide() -> None:
-    (table,) = re.findall(r"^\| kind \|.*?\n\n", read(GUIDE[1]), re.DOTALL | re.MULTILINE)
+    (table,) = re.findall(r"^\| kind \|.*?\n\n", read(WORK), re.DOTALL | re.MULTILINE)
     first_column = "".join(line.split("|")[1] for line in table.splitlines()[2:] if line)
     assert set(re.findall(r"`([^`]+)`", first_column)) == set(get_args(Kind))

@@ -358,7 +358,7 @@ def finish(which: Which, runs: list[Run]) -> float:
 
 
 # What the checkpoints reach is below what they are for (0.99); their cards say it.
-LEAST = 0.8
+LEAST = 0.95
 
 
 @pytest.mark.slow
@@ -368,7 +368,7 @@ def test_it_does_its_tasks_call_by_call(which: Which) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tag", ["k7qz", "ab3c", "b2d9"])
+@pytest.mark.parametrize("tag", ["k7qz", "ab3c", "b2d9", "z000"])
 def test_it_passes_handles_on_though_it_never_saw_a_future(tag: str) -> None:
     assert finish("first", [Run("first", task(seed), tag) for seed in range(24)]) > LEAST
 

@@ -19,17 +19,26 @@ _ATOMS = frozenset((int, float, bool, type(None)))
 
 
 def plain(event: Event) -> Event:
-    """Return the event with JSON in its data; long texts are cut, and of the cut ones it says so."""
+    """Return the event with JSON in its data; long texts are cut, and of the cut ones it says so.
+
+    What is JSON and short already is not copied: a call has half a dozen events.
+    """
     change = _CHANGED.get(event.kind)
-    return event if change is None else event._replace(data=change(event.data))
+    if change is None:
+        return event
+    data = change(event.data)
+    return event if data is event.data else Event(event.t, event.kind, event.call, data)
 
 
 def brief(value: Any, depth: int = MAX_ITEMS // 10) -> Any:
-    """Return a copy of a value as bounded JSON; what is left out is marked by `…`."""
+    """Return a value as bounded JSON; what is left out is marked by `…`.
+
+    It is the very same value if that is short and flat.
+    """
     kind = type(value)
     if kind is str:
         return value if len(value) <= MAX_CHARS else f"{value[:MAX_CHARS]}… ({len(value):,} characters)"
-    if kind in _ATOMS:
+    if kind in _ATOMS or (kind is dict and _is_flat(value)):
         return value
     if isinstance(value, Mapping) and depth:
         shown = {str(key)[:MAX_CHARS]: brief(value[key], depth - 1) for key in [*value][:MAX_ITEMS]}
@@ -40,11 +49,21 @@ def brief(value: Any, depth: int = MAX_ITEMS // 10) -> Any:
     return safe_text(value, MAX_CHARS)
 
 
+def _is_flat(value: dict[Any, Any]) -> bool:
+    if len(value) > MAX_ITEMS:
+        return False
+    for key, item in value.items():
+        kind = type(item)
+        if type(key) is not str or not (kind in _ATOMS or (kind is str and len(item) <= MAX_CHARS)):
+            return False
+    return True
+
+
 def said(outcome: Outcome) -> dict[str, Any]:
     """Return what became of a call: `kind`, and its `text`; of a failure the `error`'s name, too."""
-    kind = kind_of(outcome)
     if isinstance(outcome, Value):
-        return {"kind": kind, "text": outcome.preview(MAX_CHARS), "bytes": outcome.size}
+        return {"kind": "value", "text": outcome.preview(MAX_CHARS), "bytes": outcome.size}
+    kind = kind_of(outcome)
     if isinstance(outcome, Cancelled | Withheld):
         return {"kind": kind, "text": safe_text(outcome.reason, MAX_CHARS)}
     name = type(outcome.error).__name__
@@ -56,6 +75,12 @@ def _sealed(data: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**data, "arguments": brief(data["arguments"]), "data": list(data["data"]), "effects": effects}
 
 
+def _part(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The data with one part of it made brief; the very same if it is already."""
+    shown = brief(data[name])
+    return data if shown is data[name] else {**data, name: shown}
+
+
 def _bound(data: Mapping[str, Any]) -> Mapping[str, Any]:
     labels = {name: [show_label(label) for label in data[name]] for name in ("reads", "writes")}
     return {**labels, "dropped": [list(pair) for pair in data["dropped"]]}
@@ -65,10 +90,10 @@ _CHANGED: Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
     "sealed": _sealed,
     "bound": _bound,
     "queued": lambda data: {name: list(map(str, keys)) for name, keys in data.items()},
-    "started": lambda data: {"arguments": brief(data["arguments"])},
-    "progress": lambda data: {"item": brief(data["item"])},
+    "started": lambda data: _part(data, "arguments"),
+    "progress": lambda data: _part(data, "item"),
     "settled": lambda data: {"outcome": said(data["outcome"])},
     "ended late": lambda data: {"outcome": said(data["outcome"])},
-    "answered": lambda data: {**data, "text": brief(data["text"])},
-    "delivered": lambda data: {**data, "text": brief(data["text"])},
+    "answered": lambda data: _part(data, "text"),
+    "delivered": lambda data: _part(data, "text"),
 }

@@ -15,6 +15,10 @@ from asyncfc.trace.record import CallRecord, Record, length, union
 from asyncfc.trace.why import Wait, waits_of
 
 
+LEAST = 0.001
+"""Seconds; a shorter wait is not worth a word."""
+
+
 @dataclass(frozen=True)
 class Report:
     """What a record comes to.
@@ -133,13 +137,13 @@ class Report:
         return waits_of(self.calls[order], self.calls, now)
 
     def why(self, order: int) -> str:
-        """Say in a line what a call waited for.
+        """Say in a line what a call waited for, down to a millisecond.
 
         Raises:
             KeyError: there is no such call.
         """
         call = self.calls[order]
-        waits = [wait for wait in self.waits[order] if wait.seconds > 0]
+        waits = [wait for wait in self.waits[order] if wait.seconds >= LEAST]
         parts = [f"{wait.seconds:.3g} s {self.cause(wait)}" for wait in waits]
         name = call.handle or call.call_id or f"call {order}"
         return f"{call.tool} ({name}) waited {', then '.join(parts) or 'for nothing'}"

@@ -37,7 +37,9 @@ class Wait:
 
 
 def waits_of(call: CallRecord, calls: Mapping[int, CallRecord], now: float) -> list[Wait]:
-    """Return what a call waited for, in order. Of several things at a time, the longest counts.
+    """Return what a call waited for, in order.
+
+    Of several things at a time the one that ended first is named, and then the next for what it added.
 
     Args:
         call: whose waits.

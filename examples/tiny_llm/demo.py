@@ -28,9 +28,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from asyncfc import Session, Tool
 from asyncfc.conversation.wording import Wording
 from asyncfc.gpu_engine import Called, Done, Engine, Event, Injected, Resumed, Substituted, Text, Trapped
+from asyncfc.trace.trace import Trace
 from examples.tiny_llm.language import Task, task, tools
 
 MODEL = Path(__file__).parent / "first"
+PAGE = Path("build") / "timeline.html"
 WIDTH = 64
 """Characters of a timeline."""
 
@@ -48,6 +50,7 @@ class Run:
     waits: list[tuple[float, float]] = field(default_factory=list)
     """When decoding stood still."""
     text: str = ""
+    trace: Trace = field(default_factory=Trace)
 
 
 def slow(tool: Callable[..., Any], seconds: float, run: Run) -> Tool:
@@ -90,7 +93,7 @@ async def play(engine: Engine, wanted: Task, seconds: float, run: Run, grace: fl
     run.start = time.monotonic()
     made = [slow(tool, seconds, run) for tool in tools(wanted)]
     wording = Wording(placeholder="{handle}")  # so small a model reads no sentences
-    async with Session(made, id="demo", grace=grace, wording=wording) as session:
+    async with Session(made, id="demo", grace=grace, wording=wording, on_event=run.trace) as session:
         chat = engine.chat(wanted.messages, session, note=False, final="substitute", max_new_tokens=600)
         async with aclosing(chat):
             async for event in chat:
@@ -151,6 +154,11 @@ async def main(seed: int, seconds: float) -> bool:
     scale = max(run.end for run in runs) / WIDTH
     for run in runs:
         console.print(timeline(run, scale), "")
+    PAGE.parent.mkdir(exist_ok=True)
+    with_them.trace.timeline(PAGE)
+    console.print(
+        f"{with_them.trace.report}\nThe whole of it, to look at in a browser: {PAGE}\n", highlight=False
+    )
     right = all(wanted.check(run.text) for run in runs)
     console.print(f"{without.end / with_them.end:.2f} times as fast; both answers right: {right}")
     return right

@@ -5,7 +5,7 @@ A task is a list of numbered steps, each one call of a tool, and the numbers of 
     1. Get the price of ab12.
     2. Get the owner of x-77.
     3. Join (1) with (2).
-    Tell me (2), (3).
+    Tell me result 2, result 3.
 
 `(1)` stands for the whole result of step 1, `the id of (1)` for a field of it. The text determines the
 program: the steps are called in their order, at most three in a turn, and a synchronous run ends a turn
@@ -117,7 +117,9 @@ class Task:
     def text(self) -> str:
         """The user's text."""
         lines = [f"{number}. {step.text}\n" for number, step in enumerate(self.steps, 1)]
-        return f"{HEADS[self.mode]}{''.join(lines)}Tell me {', '.join(f'({step})' for step in self.told)}."
+        return (
+            f"{HEADS[self.mode]}{''.join(lines)}Tell me {', '.join(f'result {step}' for step in self.told)}."
+        )
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -191,10 +193,11 @@ def compose(
     mode: Mode,
     objects: bool,
     make: Callable[[random.Random], str],
+    least: int = 1,
     most: int = MAX_STEPS,
 ) -> Task:
     """Draw a task: how many steps, how much of it chained, and which results are told."""
-    count = min(most, rng.choice((1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6)))
+    count = max(least, min(most, rng.choice((1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6))))
     chained = rng.choice((0.0, 0.35, 0.6, 0.9))
     steps: list[Step] = []
     while len(steps) < count:
@@ -206,7 +209,7 @@ def compose(
         if step.tool.gives_object and number not in used:
             steps[number - 1] = Step(TOOLS["get_code"], step.arguments)
     if len(set(steps)) < count:
-        return compose(rng, seed=seed, mode=mode, objects=objects, make=make, most=most)
+        return compose(rng, seed=seed, mode=mode, objects=objects, make=make, least=least, most=most)
     told = [n for n, step in enumerate(steps, 1) if _is_told(rng, n, step, used)]
     return Task(seed, mode, tuple(steps), tuple(told))
 

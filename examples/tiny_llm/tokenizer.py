@@ -81,7 +81,13 @@ def pieces(which: Which) -> list[str]:
     found = {"user\n", "assistant\n", "system\n", "Tell me ", ", ", ".\n", '{"name": "', '", "arguments": {"'}
     found |= {'"}}\n', '": "', '", "', '": ["', '"]}}\n'}
     for number in range(1, MAX_STEPS + 1):
-        found |= {f"{number}. ", f"({number})", f"Step {number}: ", f'{{"step": "{number}", '}
+        found |= {
+            f"{number}. ",
+            f"({number})",
+            f"result {number}",
+            f"Step {number}: ",
+            f'{{"step": "{number}", ',
+        }
     for tool in tools:
         found |= set(tool.phrase)
         found.add(f'{{"name": "{tool.name}", "arguments": ')

@@ -14,7 +14,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,25 +57,15 @@ class Recipe:
     """The first so many of these steps see short sequences."""
     plain: int = 5000
     """The first so many transcripts are of short tasks with nothing put in."""
+    polish: int = 700
+    """Steps at the end, at a third of the rate; half of their transcripts are long, with ids much alike.
+    What is kept is the mean of the weights before and after, which does better than either."""
     seed: int = 0
-    again: tuple[int, ...] = ()
-    """Steps of each further round: fresh transcripts, none of them made easy, and a rate that rises again."""
-
-    @property
-    def rounds(self) -> list[Recipe]:
-        """This recipe, and one for each further round."""
-        more = [
-            replace(self, steps=steps, seed=self.seed + number, rate=2e-3, warm_up=100, copying=0, plain=0)
-            for number, steps in enumerate(self.again, 1)
-        ]
-        return [self, *more]
 
 
 RECIPES: dict[Which, Recipe] = {
-    "first": Recipe(modes=("sync",), hidden=128, layers=4, heads=4, steps=1500, again=(1700,)),
-    "second": Recipe(
-        modes=("sync", "pipeline", "cml"), hidden=128, layers=4, heads=4, steps=1800, again=(1700,)
-    ),
+    "first": Recipe(modes=("sync",), hidden=128, layers=4, heads=4, steps=3600),
+    "second": Recipe(modes=("sync", "pipeline", "cml"), hidden=128, layers=4, heads=4, steps=3800),
 }
 
 
@@ -105,8 +95,8 @@ def prepare(model: LlamaForCausalLM) -> None:
     """Start the weights where copying is near, so that it is learned in a minute and not in an hour.
 
     In each layer a head begins as one that looks for what is like the token at hand (keys are made as
-    queries are) and passes on what it finds (the output undoes the value projection). Two heads of the
-    first layer begin as ones that look at the token one and two places before, whatever it is:
+    queries are) and passes on what it finds (the output undoes the value projection). Three heads of
+    the first layer begin as ones that look at the token one, two and three places before, whatever it is:
     their biases alone, turned by the rotary embedding, make a score that is greatest at that distance.
     """
     torch.nn.init.normal_(model.model.embed_tokens.weight, std=0.1)
@@ -123,7 +113,7 @@ def prepare(model: LlamaForCausalLM) -> None:
     first = model.model.layers[0].self_attn
     size: int = first.head_dim
     turns = THETA ** (-torch.arange(0, size, 2) / size)
-    for head in range(2):
+    for head in range(3):
         rows, back = slice(head * size, (head + 1) * size), turns * (head + 1)
         first.q_proj.weight[rows] *= 0.1
         first.k_proj.weight[rows] *= 0.1
@@ -152,17 +142,21 @@ def example(told: Transcript, tokenizer: PreTrainedTokenizerFast) -> Example:
     return encoded.ids, labels, pointers
 
 
-def batches(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Iterator[list[Example]]:
+def batches(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerFast, *, polish: bool = False
+) -> Iterator[list[Example]]:
     """Yield batches of about as many tokens each, of transcripts of about one length."""
-    rng = random.Random(f"{recipe.seed} order")  # noqa: S311 (seeded, no secret)
+    seed = f"{recipe.seed} polish" if polish else f"{recipe.seed}"
+    rng = random.Random(f"{seed} order")  # noqa: S311 (seeded, no secret)
     number = 0
     while True:
         pool = []
         for _ in range(512):
             mode = recipe.modes[number % len(recipe.modes)]
             objects = len(recipe.modes) > 1 and rng.random() < 0.5
-            plain = number < recipe.plain or rng.random() < 0.2
-            told = transcript(f"{recipe.seed} {number}", mode, objects=objects, plain=plain)
+            hard = polish and rng.random() < 0.5
+            plain = not hard and ((number < recipe.plain and not polish) or rng.random() < 0.2)
+            told = transcript(f"{seed} {number}", mode, objects=objects, plain=plain, hard=hard)
             pool.append(example(told, tokenizer))
             number += 1
         pool.sort(key=lambda one: len(one[0]))
@@ -239,10 +233,29 @@ def pointing_loss(
 
 
 def rate_at(recipe: Recipe, step: int) -> float:
-    """Return the learning rate: a linear rise, then a linear fall to nothing."""
+    """Return the learning rate: a linear rise, then a linear fall to nothing; the same for the polish."""
+    rate, steps = recipe.rate, recipe.steps
+    if step >= steps:
+        step, rate, steps = step - steps, rate / 3, recipe.polish
     if step < recipe.warm_up:
-        return recipe.rate * (step + 1) / recipe.warm_up
-    return recipe.rate * (recipe.steps - step) / (recipe.steps - recipe.warm_up)
+        return rate * (step + 1) / recipe.warm_up
+    return rate * (steps - step) / (steps - recipe.warm_up)
+
+
+def optimizers(model: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Return Muon for the matrices, which learns faster here, and AdamW for the rest."""
+    named = list(model.named_parameters())
+    matrices = [p for name, p in named if p.ndim == 2 and "embed" not in name]
+    embedding = [p for name, p in named if p.ndim == 2 and "embed" in name]
+    vectors = [p for _, p in named if p.ndim == 1]
+    return [
+        torch.optim.Muon(matrices, lr=recipe.rate, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(
+            [{"params": embedding, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
+            lr=recipe.rate,
+            betas=(0.9, 0.98),
+        ),
+    ]
 
 
 def train(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, *, every: int = 50) -> LlamaForCausalLM:
@@ -250,40 +263,45 @@ def train(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, *, every: int = 50
     torch.manual_seed(recipe.seed)
     model = LlamaForCausalLM(config(recipe, tokenizer))
     prepare(model)
-    for number, part in enumerate(recipe.rounds, 1):
-        print(f"round {number} of {len(recipe.rounds)}", file=sys.stderr)
-        _round(model, part, tokenizer, every=every)
+    model.train()
+    chosen = optimizers(model, recipe)
+    before: dict[str, torch.Tensor] = {}
+    start, total = time.perf_counter(), 0.0
+    for step, batch in enumerate(_lessons(recipe, tokenizer)):
+        if step == recipe.steps:
+            before = {name: p.detach().clone() for name, p in model.named_parameters()}
+            chosen = optimizers(model, recipe)
+        loss = loss_of(model, batch)
+        model.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in chosen:
+            for group in optimizer.param_groups:
+                group["lr"] = rate_at(recipe, step)
+            optimizer.step()
+        total = loss.item() if step in (0, 2 * recipe.copying) else 0.95 * total + 0.05 * loss.item()
+        if (step + 1) % every == 0:
+            print(f"step {step + 1:5} loss {total:.4f} {time.perf_counter() - start:6.0f} s", file=sys.stderr)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if name in before:
+                p.lerp_(before[name], 0.5)
     model.eval()
     return model
 
 
-def _round(
-    model: LlamaForCausalLM, recipe: Recipe, tokenizer: PreTrainedTokenizerFast, *, every: int
-) -> None:
-    model.train()
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}],
-        lr=recipe.rate,
-        betas=(0.9, 0.98),
-    )
-    rng = random.Random(f"{recipe.seed} copying")  # noqa: S311
+def _lessons(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Iterator[list[Example]]:
+    """The batch of each step: repetitions at first, then more and more transcripts, the hard ones at last."""
+    rng = random.Random(f"{recipe.seed} copying")  # noqa: S311 (seeded, no secret)
     source = batches(recipe, tokenizer)
-    start, total = time.perf_counter(), 0.0
     for step in range(recipe.steps):
-        warming = recipe.copying > 0 and rng.random() < 2 - step / recipe.copying
-        easy = step < recipe.easy
-        loss = loss_of(model, repeats(rng, len(tokenizer), easy=easy) if warming else next(source))
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = rate_at(recipe, step)
-        optimizer.step()
-        total = loss.item() if step in (0, 2 * recipe.copying) else 0.95 * total + 0.05 * loss.item()
-        if (step + 1) % every == 0:
-            print(f"step {step + 1:5} loss {total:.4f} {time.perf_counter() - start:6.0f} s", file=sys.stderr)
+        if recipe.copying and rng.random() < 2 - step / recipe.copying:
+            yield repeats(rng, len(tokenizer), easy=step < recipe.easy)
+        else:
+            yield next(source)
+    source = batches(recipe, tokenizer, polish=True)
+    for _ in range(recipe.polish):
+        yield next(source)
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:

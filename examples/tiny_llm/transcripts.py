@@ -34,7 +34,10 @@ from examples.tiny_llm.language import (
 
 Span = tuple[int, int]
 Copy = tuple[int, int, int]
-"""Where a value is written, where it was read, and its length: offsets in a rendered conversation."""
+"""Where a value is written, where it was read, and its length: offsets in a rendered conversation.
+
+Of length 0: where something is written that is not a copy, and what in the user's text it comes from.
+"""
 
 START, END = "<|im_start|>assistant\n", "<|im_end|>"
 
@@ -67,25 +70,29 @@ class Transcript:
         return spans
 
     def copies(self, rendered: str) -> list[Copy]:
-        """Return which values of the learned turns are copies of what stands where."""
+        """Return what the learned turns take from where: values, the tools' names, the steps told."""
         return list(_Copies(self, rendered))
 
 
 class _Copies:
-    """Finds, in a rendered conversation, each value that is a copy, and its original."""
+    """Finds, in a rendered conversation, what is taken from where."""
 
     def __init__(self, made: Transcript, rendered: str) -> None:
         self.made, self.task, self.text = made, made.task, rendered
         self.at = rendered.index(made.task.text)
         self.originals: dict[tuple[int, int] | int, Span] = {}
+        self.phrases: dict[int, int] = {}
         for number, step in enumerate(self.task.steps, 1):
             self._find(f"{number}. ")
+            self.phrases[number] = self.at
             for slot, (phrase, argument) in enumerate(zip(step.tool.phrase, step.arguments, strict=True)):
                 self._find(phrase)
                 said = argument.text if isinstance(argument, Ref) else argument
                 if isinstance(argument, str):
                     self.originals[number, slot] = (self.at, self.at + len(said))
                 self._find(said)
+        self._find("Tell me ")
+        self.told = {number: self._find(f"result {number}") for number in self.task.told}
 
     def _find(self, wanted: str) -> int:
         """Move past the next occurrence of a text and return where it starts."""
@@ -119,6 +126,7 @@ class _Copies:
     def _call(self, number: int, opening: str) -> Iterator[Copy]:
         """The arguments of the next call; each stands after its name and an opening."""
         step = self.task.steps[number - 1]
+        yield self._find('{"name": '), self.phrases[number], 0
         self._find(f'step{opening}{number}"')
         for slot, (name, argument) in enumerate(zip(step.tool.parameters, step.arguments, strict=True)):
             self._find(f"{name}{opening}")
@@ -145,7 +153,7 @@ class _Copies:
     def _answer(self, mask: Sequence[Span]) -> Iterator[Copy]:
         first = self.at
         for number in self.task.told:
-            self._find(f"Step {number}: ")
+            yield self._find(f"Step {number}: "), self.told[number], 0
             if not any(start == self.at - first for start, _ in mask):
                 yield self._copy(self.originals[number])
 
@@ -158,6 +166,7 @@ class _Copies:
                 self.originals[number] = block.span(3)
                 continue
             step = self.task.steps[number - 1]
+            yield self.at - 1, self.phrases[number], 0
             for slot, (name, argument) in enumerate(zip(step.tool.parameters, step.arguments, strict=True)):
                 self._find(f"{name}=")
                 if isinstance(argument, str):
@@ -166,7 +175,9 @@ class _Copies:
         self.at = self.text.rindex("[END]") + len("[END]")
 
 
-def transcript(seed: str, mode: Mode, *, objects: bool, plain: bool = False) -> Transcript:
+def transcript(
+    seed: str, mode: Mode, *, objects: bool, plain: bool = False, hard: bool = False
+) -> Transcript:
     """Return the training transcript of this seed.
 
     Args:
@@ -174,13 +185,16 @@ def transcript(seed: str, mode: Mode, *, objects: bool, plain: bool = False) -> 
         mode: how the model calls.
         objects: whether a tool may give an object.
         plain: whether the task is short and nothing is put in: what training starts with.
+        hard: whether the task is long, and its results, more often than not, are ids that differ in their
+            number only: what training ends with.
     """
     rng = random.Random(seed)  # noqa: S311 (seeded, no secret)
     most = 3 if plain else MAX_STEPS
-    wanted = compose(rng, seed=0, mode=mode, objects=objects, make=any_id, most=most)
+    least = 4 if hard else 1
+    wanted = compose(rng, seed=0, mode=mode, objects=objects, make=any_id, least=least, most=most)
     if mode == "cml":
         return Interrupted(rng, wanted).write()
-    return Turns(rng, wanted, plain=plain).write()
+    return Turns(rng, wanted, plain=plain, counted=0.6 if hard else 0.3).write()
 
 
 # -- turns ----------------------------------------------------------------------------------------
@@ -195,13 +209,13 @@ class Turns:
     was put in is never learned; how the model goes on after it is.
     """
 
-    def __init__(self, rng: random.Random, wanted: Task, *, plain: bool) -> None:
+    def __init__(self, rng: random.Random, wanted: Task, *, plain: bool, counted: float) -> None:
         self.rng, self.task = rng, wanted
         self.seen: list[str] = [a for step in wanted.steps for a in step.arguments if isinstance(a, str)]
         self.results: list[Result] = []
         self.extras = 0.0 if plain else rng.choice((0.0, 0.0, 0.0, 0.15, 0.35))
         self.cuts = rng.choice((0.0, 0.0, 0.0, 0.4, 1.0))
-        self.draw = drawer(rng)
+        self.draw = drawer(rng, counted)
         # In a pipeline the results come as handles, for the most part; a handle has no fields to look up.
         self.handles = wanted.mode == "pipeline" and rng.random() < 0.8
         if self.handles:
@@ -376,10 +390,15 @@ class Interrupted:
 # -- opaque text ----------------------------------------------------------------------------------
 
 
-def drawer(rng: random.Random) -> Callable[[], str]:
-    """Return a source of results: ids of any shape, or for a whole transcript of one shape only."""
+def drawer(rng: random.Random, counted: float = 0.3) -> Callable[[], str]:
+    """Return a source of results: ids of any shape, or for a whole transcript of one shape only.
+
+    Args:
+        rng: draws.
+        counted: how often they are ids that differ in their number only.
+    """
     kind = rng.random()
-    if kind < 0.3:
+    if kind < counted:
         return counter(rng)
     return lambda: any_id(rng) if kind < 0.75 else plain_id(rng)
 

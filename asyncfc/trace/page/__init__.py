@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SCRIPTS = (
     "format", "dom", "model", "state", "layout", "scale", "motion", "theme", "shapes", "bars", "packed",
     "edges", "lane", "draw", "overview", "brush", "tooltip", "detail", "header", "search", "sight", "pointer",
-    "keys", "app", "main",
+    "signs", "keys", "app", "main",
 )  # fmt: skip
 """What the script is made of, in this order; the last one begins."""
 

@@ -271,6 +271,18 @@ def test_a_page_is_as_good_on_a_telephone(show: Open) -> None:
     assert place(page, 40)["y"] < top["y"]
 
 
+def test_a_page_in_a_frame_that_gets_its_size_late_shows_as_much(show: Open) -> None:
+    page = show("many", viewport={"width": 300, "height": 30})
+    page.set_viewport_size({"width": 1200, "height": 700})
+    ask(page, "drawn")
+    late = ask(page, "visible")
+    assert late == pytest.approx(ask(show("many"), "visible"))
+    page.keyboard.press("+")
+    moved = ask(page, "visible")
+    page.set_viewport_size({"width": 1000, "height": 600})
+    assert ask(page, "visible") == moved
+
+
 def test_it_says_in_words_what_it_draws(show: Open) -> None:
     page = show()
     assert page.locator("#canvas").get_attribute("aria-describedby") == "summary"

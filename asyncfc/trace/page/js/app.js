@@ -14,13 +14,16 @@ class App {
     this.canvas = byId("canvas");
     this.top = AXIS + (this.model.hasLane ? LANE : 0);
     this.picked = { call: null, message: null };
+    /** @type {any} what is under the pointer */
     this.hover = null;
+    /** @type {Set<number>|null} */
     this.matches = null;
     this.filter = { kinds: new Set(), tools: new Set() };
     this.shown = this.model.rows;
     this.packed = this.model.calls.length > PACK_FROM;
     this.critical = true;
     this.drawn = 0;
+    this.moved = false; // the window, by somebody
     this.chains = new Map();
     this.overview = new Overview(this);
     this.brush = new Brush(this, this.overview);
@@ -53,7 +56,6 @@ class App {
     showSummary(this.model);
     byId("pack").setAttribute("aria-pressed", String(this.packed));
     this.resize();
-    if (!this.packed) this.fitRows(false);
     this.#paint();
     performance.mark("asyncfc:drawn");
   }
@@ -66,6 +68,13 @@ class App {
     this.#measure();
     this.relayout();
     this.overview.draw();
+    if (!this.moved) this.#begin();
+  }
+
+  /** What is shown at first. A frame may get its size late: until somebody moves, it is chosen anew. */
+  #begin() {
+    if (!this.packed) this.fitRows(false);
+    this.moved = false;
   }
 
   /** As wide as the labels need, within limits. */
@@ -87,6 +96,7 @@ class App {
 
   relayout() {
     const room = this.height - this.top;
+    /** @type {any} Rows or Packed */
     this.layout = this.packed ? new Packed(this.shown, room, this.scale.end) : new Rows(this.shown);
     this.#stretch();
     this.redraw();
@@ -102,6 +112,7 @@ class App {
 
   /** Show a window of time; gently, if it is not dragged there. */
   show(from, to, gently = true) {
+    this.moved = true;
     this.motion.begin(from, to, gently);
     this.redraw();
   }
@@ -136,6 +147,7 @@ class App {
   }
 
   #scrolled() {
+    this.moved = true;
     if (!this.quiet && !this.packed && !this.motion.going) follow(this);
     this.quiet = false;
     if (this.hover) this.hoverAt(this.hover, this.hover.pageX, this.hover.pageY);
@@ -147,6 +159,7 @@ class App {
   /** @param {number|null} order @param {boolean} [sought] whether to bring it into sight */
   select(order, sought = true) {
     const call = order === null ? null : this.model.byOrder.get(order);
+    this.moved = true;
     this.picked = { call: call ? call.order : null, message: null };
     this.#pickedChanged();
     if (call && sought) reveal(this, call);
@@ -154,6 +167,7 @@ class App {
 
   /** @param {number} number of a message */
   selectMessage(number) {
+    this.moved = true;
     this.picked = { call: null, message: number };
     this.#pickedChanged();
     const message = this.model.messages.find((one) => one.number === number);

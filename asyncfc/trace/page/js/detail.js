@@ -85,10 +85,12 @@ class Detail {
     const known = Object.entries(call.times).sort((a, b) => a[1] - b[1]);
     if (!known.length) return [];
     const first = known[0][1];
+    const { end } = this.app.scale;
+    const step = Math.min(0.01, 10 ** Math.floor(Math.log10(end / 1000)));
     const rows = known.map(([name, t]) => el("tr", "",
       el("td", "", TIMES[name]),
       el("td", "n soft", t > first ? `+${duration(t - first)}` : ""),
-      el("td", "n", duration(t))));
+      el("td", "n", clock(t, step, end))));
     return [el("h3", "", "Times: since it was registered, and in the run"), el("table", "", ...rows)];
   }
 

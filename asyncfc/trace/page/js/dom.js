@@ -1,6 +1,6 @@
 // Elements. Text comes in as text nodes only, never as markup.
 
-/** @param {string} id @returns {HTMLElement} */
+/** @param {string} id @returns {any} the element, of whichever kind */
 function byId(id) {
   return document.getElementById(id);
 }
@@ -9,7 +9,7 @@ function byId(id) {
  * @param {string} tag
  * @param {string} [className]
  * @param {...(string|Node)} children a string becomes a text node
- * @returns {HTMLElement}
+ * @returns {any} the element, of whichever kind
  */
 function el(tag, className = "", ...children) {
   const node = document.createElement(tag);

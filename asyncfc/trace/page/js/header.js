@@ -1,6 +1,6 @@
 // The figures, the chips that filter, and the hidden summary for those who cannot see the drawing.
 
-/** @param {Model} model @returns {[string, string, string, string][]} value, more, what it is, and in full */
+/** @param {Model} model @returns {string[][]} of each: its value, more, what it is, and in full */
 function figuresOf(model) {
   const report = model.report;
   const outcomes = KINDS.filter((kind) => report.outcomes[kind])
@@ -27,7 +27,7 @@ function figuresOf(model) {
   return figures;
 }
 
-/** @param {Model} model @returns {[string, string, string, string]|null} what the run took, against one by one */
+/** @param {Model} model @returns {string[]|null} what the run took, against one by one */
 function storyOf(model) {
   if (!(model.sequential > 0 && model.end > 0)) return null;
   const times = (model.sequential / model.end).toFixed(2);

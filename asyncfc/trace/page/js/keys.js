@@ -1,4 +1,4 @@
-// The keyboard, and the list of its keys and of the signs in the drawing.
+// The keyboard, and the list of its keys.
 
 const KEYS = [
   [["↑", "↓"], "previous, next call"], [["+", "−"], "nearer, farther"],
@@ -102,45 +102,4 @@ function listOf(rows) {
     list.append(el("dt", "", ...keys.map((key) => el("kbd", "", key))), el("dd", "", what));
   }
   return list;
-}
-
-/** @param {App} app the signs, drawn as in the drawing */
-function signs(app) {
-  const grid = el("div", "signs");
-  const { colour } = app.theme;
-  const add = (text, paint) => {
-    const canvas = el("canvas");
-    const pen = fitCanvas(canvas, 40, 16);
-    pen.fillStyle = pen.strokeStyle = colour.muted;
-    paint(pen);
-    grid.append(canvas, el("span", "", text));
-  };
-  const bar = (name, y, height) => (pen) => {
-    pen.fillStyle = colour[name];
-    roundBar(pen, 2, y, 36, height, 3);
-    pen.fill();
-  };
-  const wait = (name) => bar(`wait-${name}`, 4.5, 7);
-  add("the tool runs", bar("value", 1, 14));
-  const waits = { message: "its message to be complete", data: "the value of a call", gate: "the success of a call",
-    effect: "the end of a call, by effects", limit: "a slot", start: "somebody to ask for it" };
-  for (const [name, text] of Object.entries(waits)) add(`waits for ${text}`, wait(name));
-  for (const kind of KINDS) {
-    add(OUTCOMES[kind].word, (pen) => {
-      pen.strokeStyle = colour[kind];
-      glyph(pen, kind, 20, 8);
-    });
-  }
-  const marks = { answered: "its message was answered", delivered: "its outcome was delivered", seen: "the model has seen it" };
-  for (const [name, text] of Object.entries(marks)) add(text, (pen) => MARKS[name](pen, 20, 8));
-  const edges = { data: "uses the value", gate: "needs the success", effect: "ordered by effects" };
-  for (const [kind, text] of Object.entries(edges)) {
-    add(text, (pen) => {
-      pen.strokeStyle = pen.fillStyle = colour[`edge-${kind}`];
-      pen.lineWidth = 1.5;
-      pen.setLineDash(DASHES[kind]);
-      arrow(pen, 2, 8, 38, 8, 0);
-    });
-  }
-  return grid;
 }

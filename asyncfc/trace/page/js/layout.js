@@ -79,8 +79,9 @@ class Packed {
     const group = this.groups.find((one) => one.top <= y && y < one.top + one.height);
     const lane = group && group.lanes[Math.floor((y - group.top) / this.lane)];
     if (!lane) return null;
-    const near = lane.slice(firstAfter(lane, t - slack)).find((call) => spanOf(call)[1] >= t - slack);
-    return near && spanOf(near)[0] <= t + slack ? near : null;
+    const first = firstAfter(lane, t - slack);
+    const near = lane.slice(first, first + 8).filter((call) => spanOf(call)[0] <= t + slack);
+    return near.find((call) => spanOf(call)[0] <= t && t <= spanOf(call)[1]) || near[0] || null;
   }
 }
 

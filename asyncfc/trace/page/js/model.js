@@ -28,6 +28,8 @@ class Model {
     this.calls = data.calls.map((one) => derived(one, data.end));
     /** @type {Map<number, Call>} */
     this.byOrder = new Map(this.calls.map((call) => [call.order, call]));
+    // What other conversations of one runtime do is not in here.
+    for (const call of this.calls) call.edges = call.edges.filter((edge) => this.byOrder.has(edge.of));
     this.#number();
     this.dependants = this.#dependants();
     /** @type {Call[]} in order of registration, children after their parents */

@@ -131,8 +131,8 @@ function loadOf(calls, columns, column) {
     change[from] += 1;
     change[to] -= 1;
   }
-  let now = 0;
-  return change.map((one) => (now += one)).subarray(0, columns);
+  for (let index = 1; index < change.length; index += 1) change[index] += change[index - 1];
+  return change.subarray(0, columns);
 }
 
 /** Fill steps, one per pixel, in one piece: columns of their own would leave seams on some screens. */

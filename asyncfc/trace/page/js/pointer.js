@@ -68,6 +68,7 @@ class Pointer {
   #lift(event) {
     if (!this.down.delete(event.pointerId)) return;
     this.app.canvas.style.cursor = "";
+    for (const other of this.down.values()) this.last = other; // a finger that is still there goes on
     if (this.start.moved) return;
     const { call, message } = hit(this.app, this.#place(event));
     if (message) this.app.selectMessage(message.number);

@@ -9,7 +9,8 @@ class Scale {
     this.left = 0;
     this.right = 1;
     this.limits = [-0.015 * this.end, 1.03 * this.end];
-    [this.from, this.to] = this.limits;
+    this.from = this.limits[0];
+    this.to = this.limits[1];
   }
 
   get span() {
@@ -50,7 +51,10 @@ class Scale {
     [this.from, this.to] = this.allowed(from, to);
   }
 
-  /** @param {number} t what stays where it is @param {number} factor less than 1 comes nearer */
+  /**
+   * @param {number} t what stays where it is @param {number} factor less than 1 comes nearer
+   * @returns {[number, number]} the window that this makes
+   */
   zoomed(t, factor) {
     const span = Math.min(Math.max(this.span * factor, this.end * 1e-6, 1e-9), this.limits[1] - this.limits[0]);
     const from = t - ((t - this.from) / this.span) * span;

@@ -28,7 +28,7 @@ function glyph(pen, kind, x, y, size = 4) {
   pen.restore();
 }
 
-/** @param {string} kind @returns {SVGElement} the same sign among text, in its colour */
+/** @param {string} kind @returns {Element} the same sign among text, in its colour */
 function sign(kind) {
   const namespace = byId("signs").namespaceURI;
   const box = document.createElementNS(namespace, "svg");

@@ -33,7 +33,7 @@ function stateAt(call, t, model) {
   if (call.run && call.run[0] <= t && t < call.run[1]) {
     return call.times.settled === undefined ? "Runs, and has not ended." : "Runs.";
   }
-  if (t < call.begin) return "Is not there yet.";
+  if (t < call.begin) return "Not registered yet.";
   return after(call, t);
 }
 

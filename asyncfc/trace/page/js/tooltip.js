@@ -7,7 +7,7 @@ class Tooltip {
     this.node = byId("tip");
   }
 
-  /** @param {{call?: Call, message?: Object, pause?: Array, t: number}|null} hover @param {number} x @param {number} y */
+  /** @param {{call?: Call, message?: Object, pause?: Array, x: number, t: number}|null} hover */
   show(hover, x, y) {
     const lines = hover ? this.#lines(hover) : null;
     this.node.hidden = lines === null;
@@ -20,16 +20,18 @@ class Tooltip {
     this.node.style.top = `${Math.max(6, top)}px`;
   }
 
-  #lines({ call, message, pause, t }) {
-    if (call) return this.#ofCall(call, t);
+  /** @param {{call?: Call, message?: Object, pause?: Array, x: number, t: number}} hover */
+  #lines({ call, message, pause, x, t }) {
+    if (call) return this.#ofCall(call, x < this.app.gutter ? `${call.why}.` : stateAt(call, t, this.app.model));
     if (message) return this.#ofMessage(message);
     if (pause) return this.#ofPause(pause);
     return null;
   }
 
-  #ofCall(call, t) {
+  /** @param {Call} call @param {string} state */
+  #ofCall(call, state) {
     const head = el("div", "who", `${call.tool} `, el("span", "name", call.name));
-    const lines = [head, el("div", "", stateAt(call, t, this.app.model))];
+    const lines = [head, el("div", "", state)];
     const waited = call.waits.reduce((sum, wait) => sum + wait.stop - wait.start, 0);
     const sums = [];
     if (waited > 0) sums.push(`waited ${duration(waited)}`);
