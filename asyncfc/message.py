@@ -96,8 +96,14 @@ class Message(Answering):
             if not self._inside:
                 core.outbox.emitted(future)
             if core.emit is not None:
-                names = {"tool": future.tool, "call_id": future.call_id, "handle": future.handle}
-                core.emit("committed", future.order, **names, message=number)
+                core.emit(
+                    "committed",
+                    future.order,
+                    tool=future.tool,
+                    call_id=future.call_id,
+                    handle=future.handle,
+                    message=number,
+                )
         core.scheduler.commit(self._tasks)
         return list(self._futures)
 

@@ -47,7 +47,7 @@ from asyncfc.message import Message
 from asyncfc.runtime import Runtime
 from asyncfc.toolbox import toolbox
 from asyncfc.tools import Tool
-from asyncfc.trace.events import Emitter, Listener
+from asyncfc.trace.events import Listener, emitter
 from asyncfc.trace.trace import Trace
 
 __all__ = ["Answer", "Awaited", "Call", "Delivery", "Finished", "Message", "Note", "Runtime", "Session"]
@@ -115,9 +115,8 @@ class Session:
         self._closed = False
         self._paused_s = 0.0
         self._messages: dict[str, Message] = {}
-        self._trace = Trace.begin(trace, self.id)
-        listeners = [one for one in (self._trace, on_event) if one is not None]
-        emit = Emitter(listeners) if listeners else None
+        self._trace = None if trace is False else Trace(self.id, None if trace is True else trace)
+        emit = _emitter(on_event, self._trace)
         if runtime is not None and any(setting is not None for setting in (limits, rates, executor)):
             raise DeclarationError("limits, rates and executor belong to the runtime; pass them to Runtime")
         self._runtime = runtime or Runtime(limits=limits, rates=rates, executor=executor)
@@ -438,6 +437,14 @@ class Session:
         live = (task.future for task in self._tenant.tasks.values() if self._core.parent_of(task) is caller)
         futures.update((future.order, future) for future in live if not future.settled)
         return [futures[order] for order in sorted(futures)]
+
+
+def _emitter(on_event: Listener | None, trace: Trace | None) -> Callable[..., None] | None:
+    """What tells of all that happens; None if nobody listens."""
+    listeners = [] if on_event is None else [on_event]
+    if trace is not None and trace.has_file:  # each event is written as it comes
+        return emitter([trace, *listeners])
+    return emitter(listeners, trace) if listeners or trace is not None else None
 
 
 def _check_settings(grace: Any, max_chars: Any) -> None:

@@ -9,7 +9,7 @@
 `trace_off_ratio`  the cycle without, against that of a copy of asyncfc in which nobody can listen
 
 All sides take turns batch by batch, so that whatever else the machine does meets all of them. Each round
-has its own sessions and gives one mean per side; reported is the median of the rounds, of a ratio that of
+has its own sessions and gives one median per side; reported is the median of the rounds, of a ratio that of
 the rounds' ratios.
 """
 
@@ -20,8 +20,9 @@ import asyncio
 import gc
 import json
 import sys
+from collections.abc import Callable, Coroutine
 from itertools import count
-from statistics import fmean, median, quantiles
+from statistics import median, quantiles
 from time import perf_counter
 from typing import Any
 
@@ -67,9 +68,8 @@ async def asyncio_batch() -> float:
 
 
 async def one_round(batches: int, submits: list[float]) -> dict[str, float]:
-    """Mean seconds per call of each side."""
+    """Seconds per call of each side: the median of its batches."""
     ids = count()
-    means: dict[str, list[float]] = {"ours": [], "bare": [], "traced": [], "untraced": []}
     call: type[Call] = untraced.load("futures.call").Call
     tool: Any = untraced.load("tools").Tool(nothing, effects="pure")
     async with (
@@ -77,19 +77,22 @@ async def one_round(batches: int, submits: list[float]) -> dict[str, float]:
         Session([TOOL], trace=True) as traced,
         untraced.load("session").Session([tool]) as copy,
     ):
-        for number in range(batches + 1):
-            took = {
-                "ours": await session_batch(session, ids, submits if number else []),
-                "bare": await asyncio_batch(),
-                "traced": await session_batch(traced, ids, []),
-                "untraced": await session_batch(copy, ids, [], call),
-            }
-            if number == 0:  # to warm up
-                gc.collect()
-                continue
-            for name, seconds in took.items():
-                means[name].append(seconds)
-    return {name: fmean(times) / BATCH for name, times in means.items()}
+        sides: list[tuple[str, Callable[[], Coroutine[Any, Any, float]]]] = [
+            ("bare", asyncio_batch),
+            ("ours", lambda: session_batch(session, ids, submits)),
+            ("traced", lambda: session_batch(traced, ids, [])),
+            ("untraced", lambda: session_batch(copy, ids, [], call)),
+        ]
+        for _, batch in sides:
+            await batch()  # to warm up
+        submits.clear()
+        gc.collect()
+        took: dict[str, list[float]] = {name: [] for name, _ in sides}
+        for number in range(batches):
+            first = number % len(sides)  # so that none always comes behind the same other
+            for name, batch in sides[first:] + sides[:first]:
+                took[name].append(await batch())
+    return {name: median(times) / BATCH for name, times in took.items()}
 
 
 async def measure(rounds: int, batches: int) -> dict[str, float]:
@@ -98,7 +101,9 @@ async def measure(rounds: int, batches: int) -> dict[str, float]:
     found = []
     for number in range(rounds):
         print(f"overhead: round {number + 1}/{rounds}", file=sys.stderr)
-        found.append(await one_round(batches, submits))
+        of_round: list[float] = []
+        found.append(await one_round(batches, of_round))
+        submits += of_round
     cuts = quantiles(submits, n=100)
     cycle, bare = (median(means[name] for means in found) * 1e6 for name in ("ours", "bare"))
     return {

@@ -85,8 +85,10 @@ class Order:
                 level=task.tool.spec.level,
                 arguments=task.arguments,
                 parent=None if task.parent is None else task.parent.order,
-                needs=[future.leader.order for future in task.inputs if future.order not in task.gates],
-                gates=sorted(task.gates),
+                needs=[f.leader.order for f in task.inputs if f.order not in task.gates]
+                if task.inputs
+                else [],
+                gates=sorted(task.gates) if task.gates else [],
                 data=data,
                 effects=effects,
             )

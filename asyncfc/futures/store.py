@@ -78,6 +78,10 @@ class MemoryStore:
 _ATOMS = frozenset((str, float, bool))
 
 
+_SHORT = frozenset((bool, float, type(None)))
+"""Types of which the text is always short; an int may have any number of digits."""
+
+
 class JsonValue(Value):
     """A value that has a JSON form. Small containers are held as JSON text, all else as it is.
 
@@ -115,6 +119,11 @@ class JsonValue(Value):
     def held(self) -> JsonValue | str:
         """Its text, if it is held as that."""
         return self if self._text is None else self._text
+
+    def fits(self, max_chars: int) -> bool:
+        """Whether its text is known to have no more characters; told without rendering it."""
+        held = self._data if self._text is None else self._text
+        return len(held) <= max_chars if type(held) is str else type(held) in _SHORT
 
     def __repr__(self) -> str:
         return f"JsonValue({self.preview(60)})"

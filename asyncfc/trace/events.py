@@ -5,10 +5,10 @@ No event object is created when nobody listens.
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from asyncio import get_running_loop
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 _log = logging.getLogger("asyncfc")
 
@@ -56,24 +56,56 @@ NO_CALL = -1
 Listener: TypeAlias = Callable[[Event], object]
 
 
-class Emitter:
-    """Makes events and hands them to listeners; one that raises is logged and dropped, the others go on.
+Parts: TypeAlias = tuple[float, Kind, int, Mapping[str, Any]]
+"""What an `Event` is made of: to make one costs more than to keep its parts."""
+OF_TOOLS: frozenset[Kind] = frozenset({"started", "progress", "settled", "ended late"})
+"""Kinds of events whose data may hold what belongs to a tool: its arguments, its values."""
+
+
+class Recorder(Protocol):
+    """Keeps events."""
+
+    kept: list[Parts]
+
+    def lighten(self) -> None:
+        """The last one that was kept is of `OF_TOOLS`."""
+
+
+def emitter(listeners: Iterable[Listener], recorder: Recorder | None = None) -> Callable[..., None]:
+    """Return what tells of all that happens; a listener that raises is logged and dropped, the others go on.
+
+    It is a function, and does by itself what a recorder could: half a dozen times per call, that is felt.
 
     Args:
-        listeners: called in this order, in the loop's thread.
+        listeners: called with each event, in this order, in the loop's thread.
+        recorder: gets them all.
     """
+    hearing = list(listeners)
+    if recorder is None:
 
-    def __init__(self, listeners: Iterable[Listener]) -> None:
-        self._listeners = tuple(listeners)
+        def emit(kind: Kind, order: int = NO_CALL, /, **data: Any) -> None:
+            if hearing:
+                _tell(hearing, Event(get_running_loop().time(), kind, order, data))
 
-    def __call__(self, kind: Kind, order: int = NO_CALL, **data: Any) -> None:
-        """Something happened, now."""
-        if not self._listeners:
-            return
-        event = Event(asyncio.get_running_loop().time(), kind, order, data)
-        for listener in self._listeners:
-            try:
-                listener(event)
-            except Exception:
-                _log.exception("the event listener raised and was dropped: %r", listener)
-                self._listeners = tuple(one for one in self._listeners if one is not listener)
+        return emit
+
+    keep, lighten = recorder.kept.append, recorder.lighten
+
+    def record(kind: Kind, order: int = NO_CALL, /, **data: Any) -> None:
+        t = get_running_loop().time()
+        keep((t, kind, order, data))
+        if kind in OF_TOOLS:
+            lighten()
+        if hearing:
+            _tell(hearing, Event(t, kind, order, data))
+
+    return record
+
+
+def _tell(hearing: list[Listener], event: Event) -> None:
+    for listener in tuple(hearing):
+        try:
+            listener(event)
+        except Exception:
+            _log.exception("the event listener raised and was dropped: %r", listener)
+            hearing.remove(listener)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asyncfc.trace.events import Event
-from asyncfc.trace.plain import plain
+from asyncfc.trace.plain import plain_event
 from asyncfc.trace.record import CallRecord, Reader
 from asyncfc.trace.report import Report
 
@@ -56,7 +56,7 @@ class LiveView:
 
     def __call__(self, event: Event) -> None:
         """Take the next event of a session."""
-        self._reader.read(plain(event))
+        self._reader.read(plain_event(event))
         if self._live.is_started and event.t - self._drawn >= REFRESH:
             self._draw()
 

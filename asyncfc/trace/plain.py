@@ -1,4 +1,7 @@
-"""Plain: events as bounded JSON: a trace keeps no value of a tool alive, and can be written to a file."""
+"""Plain: events as bounded JSON: a trace keeps no value of a tool alive, and can be written to a file.
+
+A call has half a dozen events. So what need not be done when they happen is done when they are looked at.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from typing import Any
 from asyncfc.depgraph.resource import show_label
 from asyncfc.futures.outcome import Cancelled, Outcome, Value, Withheld, kind_of
 from asyncfc.futures.plain import safe_text
-from asyncfc.trace.events import Event
+from asyncfc.futures.store import JsonValue
+from asyncfc.trace.events import Event, Kind
 
 MAX_CHARS = 2000
 """Of each text that a trace keeps."""
@@ -18,16 +22,26 @@ MAX_ITEMS = 100
 _ATOMS = frozenset((int, float, bool, type(None)))
 
 
-def plain(event: Event) -> Event:
-    """Return the event with JSON in its data; long texts are cut, and of the cut ones it says so.
+def plain_now(kind: Kind, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the data of an event without large values of tools, and without objects that are theirs."""
+    if kind == "started":
+        return _part(data, "arguments")
+    if kind in {"settled", "ended late"}:
+        outcome = data["outcome"]
+        is_small = type(outcome) is JsonValue and outcome.fits(MAX_CHARS)
+        return data if is_small else {"outcome": said(outcome)}
+    return _part(data, "item") if kind == "progress" else data
 
-    What is JSON and short already is not copied: a call has half a dozen events.
-    """
-    change = _CHANGED.get(event.kind)
-    if change is None:
-        return event
-    data = change(event.data)
-    return event if data is event.data else Event(event.t, event.kind, event.call, data)
+
+def plain(kind: Kind, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return data that `plain_now` has given as JSON; long texts are cut, and of the cut ones it says so."""
+    change = _CHANGES.get(kind)
+    return data if change is None else change(data)
+
+
+def plain_event(event: Event) -> Event:
+    """Return an event with JSON in its data, as a trace keeps it."""
+    return event._replace(data=plain(event.kind, plain_now(event.kind, event.data)))
 
 
 def brief(value: Any, depth: int = MAX_ITEMS // 10) -> Any:
@@ -62,7 +76,7 @@ def _is_flat(value: dict[Any, Any]) -> bool:
 def said(outcome: Outcome) -> dict[str, Any]:
     """Return what became of a call: `kind`, and its `text`; of a failure the `error`'s name, too."""
     if isinstance(outcome, Value):
-        return {"kind": "value", "text": outcome.preview(MAX_CHARS), "bytes": outcome.size}
+        return {"kind": "value", "text": outcome.preview(MAX_CHARS)}
     kind = kind_of(outcome)
     if isinstance(outcome, Cancelled | Withheld):
         return {"kind": kind, "text": safe_text(outcome.reason, MAX_CHARS)}
@@ -73,6 +87,11 @@ def said(outcome: Outcome) -> dict[str, Any]:
 def _sealed(data: Mapping[str, Any]) -> Mapping[str, Any]:
     effects = [[order, why.kind, show_label(why.label)] for order, why in data["effects"].items()]
     return {**data, "arguments": brief(data["arguments"]), "data": list(data["data"]), "effects": effects}
+
+
+def _settled(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    outcome = data["outcome"]
+    return data if type(outcome) is dict else {"outcome": said(outcome)}
 
 
 def _part(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -86,14 +105,12 @@ def _bound(data: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**labels, "dropped": [list(pair) for pair in data["dropped"]]}
 
 
-_CHANGED: Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
+_CHANGES: Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
     "sealed": _sealed,
     "bound": _bound,
     "queued": lambda data: {name: list(map(str, keys)) for name, keys in data.items()},
-    "started": lambda data: _part(data, "arguments"),
-    "progress": lambda data: _part(data, "item"),
-    "settled": lambda data: {"outcome": said(data["outcome"])},
-    "ended late": lambda data: {"outcome": said(data["outcome"])},
+    "settled": _settled,
+    "ended late": _settled,
     "answered": lambda data: _part(data, "text"),
     "delivered": lambda data: _part(data, "text"),
 }

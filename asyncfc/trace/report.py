@@ -14,7 +14,6 @@ from functools import cached_property
 from asyncfc.trace.record import CallRecord, Record, length, union
 from asyncfc.trace.why import Wait, waits_of
 
-
 LEAST = 0.001
 """Seconds; a shorter wait is not worth a word."""
 

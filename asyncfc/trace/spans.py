@@ -16,7 +16,7 @@ from opentelemetry.context import Context, get_current
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
 
 from asyncfc.trace.events import NO_CALL, Event
-from asyncfc.trace.plain import plain
+from asyncfc.trace.plain import plain_event
 from asyncfc.trace.trace import Trace
 
 
@@ -51,7 +51,7 @@ class Spans:
         """Take the next event of a session."""
         if self._offset is None:
             self._offset = time.time_ns() - int(event.t * 1e9)
-        self.take(plain(event))
+        self.take(plain_event(event))
 
     @classmethod
     def export(cls, trace: Trace, tracer: Tracer | None = None, **settings: Any) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import json
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -14,11 +15,13 @@ from pathlib import Path
 from typing import Self
 
 from asyncfc.trace import journal
-from asyncfc.trace.events import Event
+from asyncfc.trace.events import Event, Parts
 from asyncfc.trace.journal import Header, Journal
-from asyncfc.trace.plain import plain
+from asyncfc.trace.plain import plain, plain_now
 from asyncfc.trace.record import Record, record_of
 from asyncfc.trace.report import Report
+
+_log = logging.getLogger("asyncfc")
 
 
 class Trace:
@@ -31,17 +34,12 @@ class Trace:
 
     def __init__(self, session: str = "", path: str | os.PathLike[str] | None = None) -> None:
         self._events: list[Event] = []
-        self._header: Header | None = None
-        self._session = session
+        self.kept: list[Parts] = []
+        """The parts of the events that nobody has looked at yet."""
+        # Event loops tell the time by the monotonic clock, all but virtual ones.
+        self._header = Header(session, time.time(), time.monotonic())
         self._path = path
         self._journal: Journal | None = None
-
-    @classmethod
-    def begin(cls, wanted: bool | str | os.PathLike[str], session: str) -> Self | None:
-        """Return a trace as a setting asks for it: none, one in memory, or one with a file of that path."""
-        if wanted is False:
-            return None
-        return cls(session, None if wanted is True else wanted)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -58,14 +56,34 @@ class Trace:
 
     def __call__(self, event: Event) -> None:
         """Record one event."""
-        if self._header is None:
-            self._header = Header(self._session, time.time(), event.t)
-        kept = plain(event)
-        self._events.append(kept)
+        self.kept.append((event.t, event.kind, event.call, event.data))
+        self.lighten()
         if self._path is not None:
+            self._write(self._path)
+
+    def lighten(self) -> None:
+        """Take from the newest event what belongs to a tool."""
+        t, kind, call, data = self.kept[-1]
+        light = plain_now(kind, data)
+        if light is not data:
+            self.kept[-1] = (t, kind, call, light)
+
+    def _write(self, path: str | os.PathLike[str]) -> None:
+        """Append to the file; if that fails it is logged, and the run goes on without the file."""
+        try:
             if self._journal is None:
-                self._journal = Journal(self._path, self._header)
-            self._journal.write(kept)
+                self._journal = Journal(path, self.header)
+            self._journal.write(self._finished()[-1])
+        except OSError:
+            _log.exception("the trace is no longer written to %s", os.fspath(path))
+            self.close()
+
+    def _finished(self) -> list[Event]:
+        """All events; those of which only the parts were kept are made now."""
+        parts = self.kept[:]  # it may grow meanwhile, in another thread
+        del self.kept[: len(parts)]
+        self._events += (Event(t, kind, call, plain(kind, data)) for t, kind, call, data in parts)
+        return self._events
 
     def close(self) -> None:
         """Write no more to the file; what still happens is recorded in memory only."""
@@ -75,24 +93,29 @@ class Trace:
             self._journal = None
 
     @property
+    def has_file(self) -> bool:
+        """Whether each event is written to a file as it comes."""
+        return self._path is not None
+
+    @property
     def session(self) -> str:
         """The id of the session."""
-        return self._session
+        return self._header.session
 
     @property
     def header(self) -> Header:
         """Whose it is, and which time of the clock was which time of the day."""
-        return self._header or Header(self._session, 0.0, 0.0)
+        return self._header
 
     @property
     def events(self) -> Sequence[Event]:
         """All of them, oldest first, their data as bounded JSON."""
-        return tuple(self._events)
+        return tuple(self._finished())
 
     @property
     def record(self) -> Record:
         """What they say about each call and each message, so far."""
-        return record_of(self._events)
+        return record_of(self._finished())
 
     @property
     def report(self) -> Report:
@@ -105,7 +128,7 @@ class Trace:
         Raises:
             OSError: the file cannot be written.
         """
-        journal.write(path, self.header, self._events)
+        journal.write(path, self.header, self._finished())
 
     def timeline(self, path: str | os.PathLike[str]) -> None:
         """Write the timeline: one HTML file that needs no network."""

@@ -153,7 +153,8 @@ def test_a_trace_exported_later_gives_the_same_spans(collected: Collector) -> No
         ]
 
     assert of(later) == of(collected)
-    assert abs((later.spans[0].start_time or 0) / 1e9 - trace.header.epoch) < 1e-3
+    header = trace.header
+    assert (later.spans[0].start_time or 0) / 1e9 == pytest.approx(header.epoch - header.t, abs=1e-3)
 
 
 def test_without_a_provider_nothing_is_needed() -> None:

@@ -1,0 +1,1 @@
+"""What the MCP proxy costs, and what it saves."""
