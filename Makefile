@@ -42,7 +42,7 @@ demo: venv
 test: lint litellm
 	$(BIN)/python -m pytest
 	$(LITELLM)/bin/python -m pytest tests/adapters/litellm
-	@echo "Not run: nothing was left out."
+	@$(BIN)/python -m tests.peers
 
 # The fast part of `test`, for the edit loop.
 check: lint
@@ -79,10 +79,22 @@ nightly: venv
 site: venv
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# Programs that tests talk to (servers, browsers, databases).
-peers:
-	@echo "peers: nothing to set up today"
+# Programs that tests talk to: MCP servers on Node.js and Python, and a browser. Needs node and npm; Chromium
+# is installed with apt where that is at hand, and is for you to install where it is not.
+peers: .peers/.installed
+	@command -v chromium chromium-browser google-chrome >/dev/null \
+		|| apt-get install -y -qq --no-install-recommends chromium \
+		|| (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)
+
+.peers/.installed: tests/adapters/mcp/peers/package-lock.json tests/adapters/mcp/peers/requirements.txt
+	mkdir -p .peers
+	cp tests/adapters/mcp/peers/package.json tests/adapters/mcp/peers/package-lock.json .peers/
+	npm ci --prefix .peers --no-audit --no-fund --loglevel=error
+	test -x .peers/python/bin/python || $(PYTHON) -m venv --clear --without-pip .peers/python
+	$(PYTHON) -m pip --python .peers/python/bin/python install --quiet \
+		--requirement tests/adapters/mcp/peers/requirements.txt
+	touch $@
 
 clean:
-	rm -rf $(VENV) $(LITELLM) build dist htmlcov .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LITELLM) .peers build dist htmlcov .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,7 @@ from asyncfc.testing.loop import run_virtual
 from asyncfc.trace.page import page as page_of
 from asyncfc.trace.trace import Trace
 from benchmarks import page as benchmark
+from tests import peers
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -102,22 +103,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def _without(what: str) -> NoReturn:
-    message = f"{what} is not there; `make peers` brings it"
-    if os.environ.get("ASYNCFC_PEERS") == "1":
-        pytest.fail(message)
-    pytest.skip(message)
-
-
 @pytest.fixture(scope="module")
 def browser(folder: Path) -> Iterator[Browser]:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        _without("playwright")
-    path = benchmark.browser_path()
-    if path is None:
-        _without("a Chromium")
+    path = peers.chromium()
+    peers.require(path, "Chromium")
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         args = ["--no-sandbox"] if os.geteuid() == 0 else []
         chromium = playwright.chromium.launch(executable_path=path, args=args)
