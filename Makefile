@@ -68,6 +68,7 @@ bench: venv litellm
 	$(BIN)/python -m benchmarks.engine --device cpu --json
 	$(BIN)/python -m benchmarks.adapters --json
 	$(BIN)/python -m benchmarks.page --json
+	$(BIN)/python -m benchmarks.mcp --json
 	$(LITELLM)/bin/python -m benchmarks.adapters --only litellm --json
 	$(BIN)/python -m benchmarks.fidelity --tasks 2000 --json
 

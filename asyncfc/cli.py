@@ -53,10 +53,29 @@ def trace(
         typer.echo(f"asyncfc trace: {error}", err=True)
         raise typer.Exit(1) from None
     report = found.report
-    typer.echo(json.dumps(numbers(report)) if as_json else str(report))
-    if why:
-        for order in report.calls:
-            typer.echo(report.why(order))
+    lines = [json.dumps(numbers(report)) if as_json else str(report)]
+    lines += [report.why(order) for order in report.calls] if why else []
+    for line in lines:
+        typer.echo(line.encode("utf-8", "backslashreplace").decode())
+
+
+@app.command("mcp-proxy")
+def mcp_proxy(
+    command: Annotated[list[str] | None, typer.Argument(help="One server, behind --: COMMAND ARGS.")] = None,
+    *,
+    config: Annotated[Path | None, typer.Option(help="The servers, as hosts write them.")] = None,
+    http: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Serve many hosts there.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Believe the annotations of COMMAND's server.")
+    ] = False,
+) -> None:
+    """Stand between an MCP host and its servers, and answer their tool calls with futures."""
+    try:
+        from asyncfc.adapters.mcp_proxy.command import run
+    except ImportError as error:
+        typer.echo(f"asyncfc mcp-proxy needs the MCP SDK: pip install 'asyncfc[mcp]' ({error})", err=True)
+        raise typer.Exit(1) from None
+    raise typer.Exit(run(config, command or [], http, trust=trust))
 
 
 def main() -> None:

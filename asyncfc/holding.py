@@ -27,7 +27,12 @@ async def hold_answers(
         waiting = set() if soon else {task.future for task in tasks if task.waits}
         held_for = [future for future in futures if future not in waiting]
         return await _hold_while_short(core, held_for, spent, soon=soon) if futures else 0.0
-    return await _hold_at_most(core.grace - spent, tasks)
+    held = await _hold_at_most(core.grace - spent, tasks)
+    if core.emit is not None and futures and core.grace:
+        pending = any(not future.settled for future in futures)
+        decision = "budget spent" if pending else "settled"
+        core.emit("held", futures[0].order, decision=decision, budget=core.grace, expected=None, held_s=held)
+    return held
 
 
 async def _hold_while_short(core: Core, futures: Sequence[Future], spent: float, *, soon: bool) -> float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from asyncfc.answering import Answering
 from asyncfc.core import Core
@@ -61,6 +61,7 @@ class Message(Answering):
         try:
             self._register(call, future, waits=waits)
         except CallError as error:
+            self._tell_of(call, future)
             self._refuse(future, Failure(error))
         if inline:
             self._inline.add(future)
@@ -119,7 +120,7 @@ class Message(Answering):
         self._withdraw(self._tasks, reason)
         for future in self._futures:
             if not future.settled:  # it shares the outcome of a call of another message
-                self._refuse(future, Cancelled(reason))
+                future.settle(Cancelled(reason))
         if self._core.retention is not None:
             self._core.retention.see(self._futures)  # nobody will: they have no handles
 
@@ -157,11 +158,13 @@ class Message(Answering):
         task.parent = core.scheduler.caller()
         if self._adopts(task) or core.in_flight.meets(task, core.scheduler.newest_conflict):
             if core.emit is not None:
+                self._tell_of(call, future, arguments)
                 future.add_done_callback(self._note_settled)
             return
         if irreversible and self._blind:
             names = ", ".join(str(f.handle) for f in self._blind)
             self._withheld.add(future.order)
+            self._tell_of(call, future, arguments)
             self._refuse(future, Withheld(f"it was asked for before the outcomes of {names} were seen"))
             return
         task.waits = waits
@@ -207,6 +210,26 @@ class Message(Answering):
         future.settle(outcome)
         if self._core.emit is not None:
             self._note_settled(future)
+
+    def _tell_of(self, call: Call, future: Future, arguments: Mapping[str, Any] | None = None) -> None:
+        """A call that does not enter the order: it was refused, or shares the outcome of its leader."""
+        emit, leader, parent = self._core.emit, future.leader, self._core.caller()
+        if emit is None:
+            return
+        needs = [] if leader is future else [leader.order]
+        emit(
+            "sealed",
+            future.order,
+            tool=short_name(call.tool),
+            call_id=future.call_id,
+            level="",
+            arguments=call.arguments if arguments is None else arguments,
+            parent=None if parent is None else parent.order,
+            needs=needs,
+            gates=[],
+            data=needs if leader.outcome is None else [],
+            effects={},
+        )
 
     def _note_settled(self, future: Future) -> None:
         """Of a call that the scheduler does not know."""

@@ -21,6 +21,7 @@ the outbox (outcomes that the model has not seen). This file connects them and d
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -47,11 +48,13 @@ from asyncfc.message import Message
 from asyncfc.runtime import Runtime
 from asyncfc.toolbox import toolbox
 from asyncfc.tools import Tool
-from asyncfc.trace.events import Listener, emitter
+from asyncfc.trace.events import NO_CALL, Listener, emitter
 from asyncfc.trace.trace import Trace
 
 __all__ = ["Answer", "Awaited", "Call", "Delivery", "Finished", "Message", "Note", "Runtime", "Session"]
 
+MOST_NAMED = 20
+"""Calls that an event names as waited for, at most: a wait for any one of many comes again and again."""
 FINISH_TIMEOUT = 600.0
 """Seconds that `Session.finish` waits if nothing is said."""
 
@@ -114,8 +117,10 @@ class Session:
         self.id = id or uuid.uuid4().hex
         self._closed = False
         self._paused_s = 0.0
+        self._numbers = itertools.count(1)
+        self._requests: list[int] = []
         self._messages: dict[str, Message] = {}
-        self._trace = None if trace is False else Trace(self.id, None if trace is True else trace)
+        self._trace = _trace(trace, self.id)
         emit = _emitter(on_event, self._trace)
         if runtime is not None and any(setting is not None for setting in (limits, rates, executor)):
             raise DeclarationError("limits, rates and executor belong to the runtime; pass them to Runtime")
@@ -285,14 +290,23 @@ class Session:
         if self._outbox.has_notes:
             return
         emit = self._core.emit
-        pending = [] if emit is None else [future.order for future in futures if not future.settled]
-        if emit is not None and pending:
-            emit("waiting", futures=pending)
-        try:
+        if emit is None:
             await wait_settled(futures, any_one=any_one, timeout=timeout, bell=self._bell)
+            return
+        with self._telling_of_wait([future.order for future in futures if not future.settled]):
+            await wait_settled(futures, any_one=any_one, timeout=timeout, bell=self._bell)
+
+    @contextmanager
+    def _telling_of_wait(self, pending: list[int]) -> Iterator[None]:
+        """For listeners: somebody waits for calls. Of very many the first ones are named."""
+        emit, caller, number = self._core.emit, self._core.caller(), next(self._numbers)
+        assert emit is not None
+        who = NO_CALL if caller is None else caller.order
+        emit("waiting", who, wait=number, futures=pending[:MOST_NAMED], count=len(pending))
+        try:
+            yield
         finally:
-            if emit is not None and pending:
-                emit("waited")
+            emit("waited", who, wait=number)
 
     def told(self, future: Future) -> None:
         """The program has shown the outcome of a settled call to the model itself; it is not delivered.
@@ -311,15 +325,18 @@ class Session:
         """
         clock, emit = asyncio.get_running_loop().time, self._core.emit
         start, complete, paused = clock(), False, self._paused_s
+        number = next(self._numbers)
         if emit is not None:
-            emit("sampling")
+            emit("sampling", request=number)
+        self._requests.append(number)
         try:
             with self._outbox.sampling() as deliveries:
                 yield deliveries
             complete = True
         finally:
+            self._requests.remove(number)
             if emit is not None:
-                emit("sampled", ok=complete)
+                emit("sampled", request=number, ok=complete)
         self._core.cost.learn(clock() - start - (self._paused_s - paused))
 
     @contextmanager
@@ -330,14 +347,15 @@ class Session:
         """
         clock, emit = asyncio.get_running_loop().time, self._core.emit
         start = clock()
+        request = self._requests[-1] if self._requests else None
         if emit is not None:
-            emit("paused")
+            emit("paused", request=request)
         try:
             yield
         finally:
             self._paused_s += clock() - start
             if emit is not None:
-                emit("resumed")
+                emit("resumed", request=request)
 
     def note_extra(self) -> None:
         """The model is asked once more only because outcomes were unseen; for the trace."""
@@ -437,6 +455,12 @@ class Session:
         live = (task.future for task in self._tenant.tasks.values() if self._core.parent_of(task) is caller)
         futures.update((future.order, future) for future in live if not future.settled)
         return [futures[order] for order in sorted(futures)]
+
+
+def _trace(wanted: Any, session: str) -> Trace | None:
+    if not isinstance(wanted, bool | str | os.PathLike):
+        raise DeclarationError(f"trace={wanted!r}: expected True, False or the path of a file to write")
+    return Trace(session, None if wanted is True else wanted) if wanted is not False else None
 
 
 def _emitter(on_event: Listener | None, trace: Trace | None) -> Callable[..., None] | None:

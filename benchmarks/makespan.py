@@ -178,7 +178,7 @@ def main(
     """
     known = paces([task(seed) for seed in range(tasks)])
     steps = call_steps(known)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for batch in (1, 16):
         for latency in sorted({max(LEAST_LATENCY, factor * steps) for factor in FACTORS}):
             found = ratios(known, batch, latency)

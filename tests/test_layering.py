@@ -79,6 +79,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 PLACES: dict[str, tuple[str, ...]] = {
     "agents": ("adapters.openai_agents",),
     "anthropic": ("adapters.anthropic",),
+    "anyio": ("adapters.mcp_proxy",),
     "asyncio_throttle": ("execution",),
     "google": ("adapters.google_genai",),
     "httpx2": ("adapters",),
@@ -88,6 +89,8 @@ PLACES: dict[str, tuple[str, ...]] = {
     "langgraph": ("adapters.langchain",),
     "litellm": ("adapters.litellm",),
     "llama_index": ("adapters.llama_index",),
+    "mcp": ("adapters.mcp", "adapters.mcp_proxy"),
+    "mcp_types": ("adapters.mcp", "adapters.mcp_proxy"),
     "networkx": ("depgraph.graph",),
     "opentelemetry": ("trace.spans",),
     "openai": ("adapters.openai", "adapters.openai_agents"),
@@ -96,9 +99,11 @@ PLACES: dict[str, tuple[str, ...]] = {
     "pydantic_ai": ("adapters.pydantic_ai",),
     "rich": ("cli", "trace"),
     "smolagents": ("adapters.smolagents",),
+    "starlette": ("adapters.mcp_proxy",),
     "torch": ("gpu_engine",),
     "transformers": ("gpu_engine",),
     "typer": ("cli",),
+    "uvicorn": ("adapters.mcp_proxy",),
     "workflows": ("adapters.llama_index",),  # of LlamaIndex
 }
 
@@ -246,7 +251,9 @@ FORBIDDEN_TEXT = [
     "shared" + "/notes",
     "shared" + "/bfcl",
 ]
-SKIPPED_FOLDERS = {".git", ".venv", ".venv-litellm", "__pycache__", ".hypothesis", "build", "dist", "htmlcov"}
+SKIPPED_FOLDERS = {
+    *(".git", ".venv", ".venv-litellm", ".peers", "__pycache__", ".hypothesis", "build", "dist", "htmlcov")
+}
 
 
 def text_files() -> Iterator[Path]:

@@ -6,9 +6,10 @@ those that became ready by what they did.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from asyncfc.depgraph.claims import ClaimIndex, Group
+from asyncfc.depgraph.effects import Conflict
 from asyncfc.depgraph.graph import DependencyGraph
 from asyncfc.errors import CallError, UnknownHandle
 from asyncfc.execution.family import adopt, escape, outside_parent, would_deadlock
@@ -78,20 +79,7 @@ class Order:
         if len(self.quarantine) and task.late is None:
             refused = refused or self.quarantine.refusal(task)
         if task.tenant.emit is not None:
-            task.tenant.emit(
-                "sealed",
-                task.order,
-                tool=task.tool.name,
-                level=task.tool.spec.level,
-                arguments=task.arguments,
-                parent=None if task.parent is None else task.parent.order,
-                needs=[f.leader.order for f in task.inputs if f.order not in task.gates]
-                if task.inputs
-                else [],
-                gates=sorted(task.gates) if task.gates else [],
-                data=data,
-                effects=effects,
-            )
+            _tell_of(task, data, effects)
         return ready, refused
 
     def commit(self, task: Task) -> bool:
@@ -123,16 +111,17 @@ class Order:
         task.claim = claim
         index.narrow(task.order, claim)
         ready: list[Task] = []
-        dropped: list[tuple[int, int]] = []
         for older, newer in self._graph.effect_neighbours(task.order):
             gone = older not in self._graph or newer not in self._graph  # by an edge dropped before
             if not gone and index.conflict(older, newer) is None:
-                dropped.append((older, newer))
+                late = self._tasks[newer]
+                if late.tenant.emit is not None:
+                    late.tenant.emit("unordered", newer, older=older)
                 released, may_start = self._graph.drop_effect(older, newer)
                 ready += [self._tasks[order] for order in may_start]
                 ready += self._release(released)
         if task.tenant.emit is not None:  # last, because who is told may cancel the call
-            task.tenant.emit("bound", task.order, reads=claim.reads, writes=claim.writes, dropped=dropped)
+            task.tenant.emit("bound", task.order, reads=claim.reads, writes=claim.writes)
         return ready
 
     def rest(self, task: Task) -> list[Task]:
@@ -206,3 +195,25 @@ class Order:
             if future.outcome is None and self.live(future) is None:
                 return UnknownHandle(f"{future!r}, an argument of {task.name}, belongs to another session")
         return None
+
+
+def _tell_of(task: Task, data: Sequence[int], effects: Mapping[int, Conflict]) -> None:
+    """A call was registered, which waits for these by data and by effect."""
+    assert task.tenant.emit is not None
+    needs: list[int] = []
+    gates: list[int] = []
+    for future in task.inputs:
+        (gates if future.order in task.gates else needs).append(future.leader.order)
+    task.tenant.emit(
+        "sealed",
+        task.order,
+        tool=task.tool.name,
+        call_id=task.future.call_id,
+        level=task.tool.spec.level,
+        arguments=task.arguments,
+        parent=None if task.parent is None else task.parent.order,
+        needs=needs,
+        gates=gates,
+        data=data,
+        effects=effects,
+    )

@@ -237,15 +237,19 @@ class Scheduler:
         task.working = Working(self, task)
         task.context.run(CALLER.set, task.working)
         progress = None if task.tenant.emit is None else partial(self._on_progress, task)
-        begun = None if task.tool.timeout is None else partial(self._on_begun, task, task.tool.timeout)
+        timed, told = task.tool.timeout is not None, task.tenant.emit is not None and not task.tool.is_async
+        begun = partial(self._on_begun, task) if timed or told else None
         work = Work(task.tool, arguments, task.context, begun, concurrent=task.grouped, progress=progress)
         return self._executor.start(work)
 
     # --- what work reports ----------------------------------------------------------------------------
 
-    def _on_begun(self, task: Task, timeout: float) -> None:
+    def _on_begun(self, task: Task) -> None:
         """The timeout counts from here; waiting for a thread does not count (DESIGN F2)."""
-        if not task.future.settled and task.timer is None:
+        timeout = task.tool.timeout
+        if task.tenant.emit is not None and not task.tool.is_async and not task.stopped:
+            task.tenant.emit("begun", task.order)
+        if timeout is not None and not task.future.settled and task.timer is None:
             loop = asyncio.get_running_loop()
             task.timer = loop.call_later(timeout, self._on_timeout, task, timeout)
 
@@ -391,6 +395,8 @@ class Scheduler:
         error = self._order.would_deadlock(task, pending)
         if error is not None:
             raise error
+        if task.tenant.emit is not None:
+            task.tenant.emit("paused", task.order)
         if task.ticket is not None and not task.stopped:
             self._renew(task)
             if task.paused is not None and not task.paused.done():  # after another wait, over by now
@@ -401,12 +407,16 @@ class Scheduler:
         """The work of a call goes on: it takes its slots again, in turn with others."""
         if task.ticket is not None and not task.stopped and not self._limits.enter(task.ticket):
             await self._for_slots(task)
+        if task.tenant.emit is not None:
+            task.tenant.emit("resumed", task.order)
 
     def retake(self, task: Task) -> None:
         """A wait of the work was interrupted: it has its slots again, beyond the limit if need be."""
         if task.ticket is not None and not task.stopped:
             self._limits.take(self._renew(task))
             self._launch([])
+        if task.tenant.emit is not None:
+            task.tenant.emit("resumed", task.order)
 
     def _renew(self, task: Task) -> Ticket:
         """Give up the slots of a call, had or waited for; return the ticket that it can enter with again."""

@@ -13,22 +13,25 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 _log = logging.getLogger("asyncfc")
 
 Kind: TypeAlias = Literal[
-    "sampling",  # a request to the model began
-    "sampled",  # it ended: ok
-    "paused",  # meanwhile the model writes nothing, because it waits for an outcome (in the engine)
+    "sampling",  # a request to the model began: request, its number
+    "sampled",  # it ended: request, ok
+    "paused",  # of a request: the model writes nothing, because it waits for an outcome (in the engine); of a
+    # call: its work waits for calls of its own, and has given its slots back
     "resumed",  # it goes on
     "extra",  # the model is asked once more only because outcomes were unseen
-    "waiting",  # the model, or the program, waits for outcomes: futures, as orders
-    "waited",  # it waits no longer
-    "sealed",  # a call was registered: tool, level, arguments as written, parent; the calls whose values it
-    # needs, those whose success it needs (gates), and those of both, and by effect, that it waits for:
-    # data, effects
+    "waiting",  # the model, the program, or the work of a call waits for outcomes: wait, its number; futures,
+    # the orders of the first of them; count
+    "waited",  # it waits no longer: wait
+    "sealed",  # a call was registered: tool, call_id, level, arguments as written, parent; the calls whose
+    # values it needs, those whose success it needs (gates), and those of both, and by effect, that it
+    # waits for: data, effects
     "committed",  # its message is complete: tool, call_id, handle, message: its number, None inside a call
     "withdrawn",  # its message never completed
-    "bound",  # its claim narrowed to its final labels: reads, writes; dropped: pairs of an older and a newer
-    # call that are not in an order any more
+    "bound",  # its claim narrowed to its final labels: reads, writes
+    "unordered",  # it turned out to touch something else than an older call that it was ordered after: older
     "queued",  # nothing orders it any more, but limits or rates do not let it start yet
-    "started",  # its work began
+    "started",  # its work began, or was handed to threads or processes: arguments
+    "begun",  # a thread or a process has taken its work
     "progress",  # its tool, a generator, has yielded: item, its JSON form, or text if it has none
     "settled",  # its outcome is known
     "ended late",  # its work ended after it had settled; the outcome that nobody gets
@@ -58,17 +61,16 @@ Listener: TypeAlias = Callable[[Event], object]
 
 Parts: TypeAlias = tuple[float, Kind, int, Mapping[str, Any]]
 """What an `Event` is made of: to make one costs more than to keep its parts."""
-OF_TOOLS: frozenset[Kind] = frozenset({"started", "progress", "settled", "ended late"})
-"""Kinds of events whose data may hold what belongs to a tool: its arguments, its values."""
+OF_TOOLS: frozenset[Kind] = frozenset({"sealed", "started", "progress", "settled", "ended late"})
+"""Kinds of events whose data may hold objects of others: arguments, values."""
 
 
 class Recorder(Protocol):
     """Keeps events."""
 
     kept: list[Parts]
-
-    def lighten(self) -> None:
-        """The last one that was kept is of `OF_TOOLS`."""
+    lighten: Callable[[Kind, Mapping[str, Any]], Mapping[str, Any]]
+    """Gives what to keep of the data of an event of `OF_TOOLS`."""
 
 
 def emitter(listeners: Iterable[Listener], recorder: Recorder | None = None) -> Callable[..., None]:
@@ -90,12 +92,20 @@ def emitter(listeners: Iterable[Listener], recorder: Recorder | None = None) -> 
         return emit
 
     keep, lighten = recorder.kept.append, recorder.lighten
+    clock: Callable[[], float] | None = None
 
     def record(kind: Kind, order: int = NO_CALL, /, **data: Any) -> None:
-        t = get_running_loop().time()
-        keep((t, kind, order, data))
+        nonlocal clock
+        if clock is None:  # a session belongs to one loop
+            clock = get_running_loop().time
+        t = clock()
         if kind in OF_TOOLS:
-            lighten()
+            try:
+                keep((t, kind, order, lighten(kind, data)))
+            except Exception:  # a run must not end because it is recorded
+                _log.exception("an event could not be recorded: %s of call %d", kind, order)
+        else:
+            keep((t, kind, order, data))
         if hearing:
             _tell(hearing, Event(t, kind, order, data))
 
@@ -106,6 +116,8 @@ def _tell(hearing: list[Listener], event: Event) -> None:
     for listener in tuple(hearing):
         try:
             listener(event)
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:
             _log.exception("the event listener raised and was dropped: %r", listener)
             hearing.remove(listener)

@@ -14,6 +14,21 @@ from asyncfc.trace.events import Event, Kind
 
 VERSION = 1
 KINDS = frozenset(get_args(Kind))
+REQUIRED: Mapping[str, frozenset[str]] = {
+    "sealed": frozenset(
+        {"tool", "call_id", "level", "arguments", "parent", "needs", "gates", "data", "effects"}
+    ),
+    "committed": frozenset({"tool", "call_id", "handle", "message"}),
+    "started": frozenset({"arguments"}),
+    "settled": frozenset({"outcome"}),
+    "answered": frozenset({"held_s"}),
+    "unordered": frozenset({"older"}),
+    "sampling": frozenset({"request"}),
+    "sampled": frozenset({"request", "ok"}),
+    "waiting": frozenset({"wait", "futures"}),
+    "waited": frozenset({"wait"}),
+}
+"""What of an event's data is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +66,7 @@ class Journal:
 def line_of(event: Event) -> str:
     """Return an event as a line of JSON."""
     line = {"t": event.t, "kind": event.kind, "call": event.call, "data": event.data}
-    return json.dumps(line, separators=(",", ":")) + "\n"
+    return json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n"
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Header, list[Event]]:
@@ -61,7 +76,10 @@ def read(path: str | os.PathLike[str]) -> tuple[Header, list[Event]]:
         TraceError: it is no journal, or of another version; the message names the line.
         OSError: the file cannot be read.
     """
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise TraceError(f"{os.fspath(path)} is no trace: it is no text in UTF-8") from error
     header = _header(path, lines[0] if lines else "")
     events = []
     for number, line in enumerate(lines[1:], 2):
@@ -94,7 +112,10 @@ def _header(path: str | os.PathLike[str], line: str) -> Header:
 def _event(line: Mapping[str, Any]) -> Event:
     if line["kind"] not in KINDS:
         raise ValueError(line["kind"])
-    return Event(float(line["t"]), line["kind"], int(line["call"]), dict(line["data"]))
+    event = Event(float(line["t"]), line["kind"], int(line["call"]), dict(line["data"]))
+    if not REQUIRED.get(event.kind, frozenset()) <= event.data.keys():
+        raise KeyError(event.kind)
+    return event
 
 
 def write(path: str | os.PathLike[str], header: Header, events: Iterable[Event]) -> None:

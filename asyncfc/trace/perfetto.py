@@ -78,7 +78,8 @@ def _flows(report: Report, lanes: dict[int, int], zero: float) -> Iterator[dict[
     ids = count(1)
     for order, lane in lanes.items():
         call = report.calls[order]
-        older = [(one, "data") for one in call.needs] + [(one.call, "effect") for one in call.after]
+        older = [(one, "data") for one in (*call.needs, *call.gates)]
+        older += [(one.call, "effect") for one in call.after]
         for other, kind in older:
             before, after = report.calls[other].work if other in lanes else None, call.work
             if before is None or after is None:

@@ -71,7 +71,7 @@ def _one_by_one(report: Report) -> list[Bar]:
         Bar(start, stop, str(which), "model")
         if kind == "message"
         else Bar(start, stop, calls[which].tool, _style(report, which))
-        for kind, which, start, stop in one_by_one(report.record)
+        for kind, which, start, stop in one_by_one(report)
         if kind == "message" or calls[which].work is not None
     ]
 

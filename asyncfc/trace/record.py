@@ -52,8 +52,8 @@ class CallRecord:
     """The older calls that it is, or at first was, ordered after."""
     keys: tuple[str, ...] = ()
     """The limits or rates that it has waited for."""
-    grace: Mapping[str, Any] | None = None
-    """What `grace="auto"` decided for its message, in the message's first call."""
+    held: float = 0.0
+    """Seconds for which its answer was held (grace)."""
     outcome: Mapping[str, Any] | None = None
     """`kind` (value, failure, cancelled, withheld) and `text`."""
     sealed: float | None = None
@@ -61,9 +61,13 @@ class CallRecord:
     withdrawn: float | None = None
     queued: float | None = None
     started: float | None = None
+    begun: float | None = None
+    """When a thread or a process took its work; None if it needs neither."""
     settled: float | None = None
     ended: float | None = None
     """When its work truly ended, where that was later than `settled`."""
+    pauses: list[Span] = field(default_factory=list)
+    """When its work waited for calls of its own."""
     released: float | None = None
     answered: float | None = None
     delivered: float | None = None
@@ -76,14 +80,20 @@ class CallRecord:
 
     @property
     def work(self) -> Span | None:
-        """When its tool ran; None if it never did, or still does."""
+        """From the beginning of its work to its end; None if it never ran, or still does."""
+        start = self.started if self.begun is None else self.begun
         end = self.settled if self.ended is None else self.ended
-        return None if self.started is None or end is None else (self.started, end)
+        return None if start is None or end is None else (start, max(start, end))
+
+    @property
+    def spans(self) -> list[Span]:
+        """When its own work went on: without the times at which it waited for calls of its own."""
+        return [] if self.work is None else without(self.work, self.pauses)
 
     @property
     def seconds(self) -> float:
-        """How long its tool ran; 0 if it never did, or still does."""
-        return 0.0 if self.work is None else self.work[1] - self.work[0]
+        """How long its own work went on; 0 if it never ran, or still does."""
+        return length(self.spans)
 
 
 @dataclass(slots=True)
@@ -108,8 +118,7 @@ class MessageRecord:
         """When the model wrote it, as far as the runtime can tell: the time of the request."""
         if self.start is None or self.stop is None:
             return []
-        borders = [self.start, *(moment for pause in self.pauses for moment in pause), self.stop]
-        return list(zip(borders[::2], borders[1::2], strict=True))
+        return without((self.start, self.stop), self.pauses)
 
 
 @dataclass(slots=True)
@@ -138,61 +147,77 @@ class Reader:
 
     def __init__(self) -> None:
         self.record = Record()
-        self._numbers: dict[int, MessageRecord] = {}
+        self._requests: dict[int, MessageRecord] = {}
+        self._of_number: dict[int, MessageRecord] = {}
+        self._free: MessageRecord | None = None
+        """The newest request, as long as no message is known to be its."""
         self._extra = False
-        self._paused: float | None = None
-        self._waiting: list[tuple[float, tuple[int, ...]]] = []
+        self._waits: dict[int, tuple[float, tuple[int, ...]]] = {}
+        self._paused: dict[tuple[int, int | None], float] = {}
         self._first: float | None = None
 
     def read(self, event: Event) -> None:
         """Take the next event."""
         self._first = event.t if self._first is None else self._first
         self.record.span = (self._first, event.t)
-        if event.call == NO_CALL:
+        if event.kind in {"paused", "resumed"}:
+            self._pause(event)
+        elif event.call == NO_CALL:
             self._of_conversation(event)
-            return
+        elif event.kind not in {"waiting", "waited"}:  # a tool's waits are its pauses
+            self._of_call(event)
+
+    def _of_call(self, event: Event) -> None:
         call = self.record.calls.get(event.call)
         if call is None:
             call = self.record.calls[event.call] = CallRecord(event.call)
         _note(call, event)
         if event.kind == "committed" and event.data["message"] is not None:
-            self._message(event.data["message"]).calls.append(event.call)
-        if event.kind == "bound":
-            for older, newer in event.data["dropped"]:
-                call = self.record.calls[newer]
-                call.effects = tuple(
-                    one._replace(dropped=event.t) if one.call == older else one for one in call.effects
-                )
+            message = self._message(event.data["message"])
+            message.calls.append(event.call)
+            call.message = message.number
 
     def _of_conversation(self, event: Event) -> None:
-        messages = self.record.messages
+        messages, data = self.record.messages, event.data
         match event.kind:
             case "sampling":
-                messages.append(MessageRecord(len(messages) + 1, event.t, extra=self._extra))
-                self._extra = False
-            case "sampled" if messages:
-                messages[-1].stop, messages[-1].ok = event.t, event.data["ok"]
-            case "paused" if messages and messages[-1].stop is None:
-                self._paused = event.t
-            case "resumed" if messages and self._paused is not None:
-                messages[-1].pauses.append((self._paused, event.t))
-                self._paused = None
+                self._free = MessageRecord(len(messages) + 1, event.t, extra=self._extra)
+                messages.append(self._free)
+                self._requests[data["request"]] = self._free
+            case "sampled":
+                request = self._requests.pop(data["request"], None)
+                if request is not None:
+                    request.stop, request.ok = event.t, data["ok"]
+                    self._extra = self._extra and not request.ok  # what failed is asked for again
             case "extra":
                 self._extra = True
             case "waiting":
-                self._waiting.append((event.t, tuple(event.data["futures"])))
-            case "waited" if self._waiting:
-                start, orders = self._waiting.pop(0)
+                self._waits[data["wait"]] = (event.t, tuple(data["futures"]))
+            case "waited" if data["wait"] in self._waits:
+                start, orders = self._waits.pop(data["wait"])
                 self.record.waits.append(((start, event.t), orders))
 
+    def _pause(self, event: Event) -> None:
+        request = event.data.get("request")
+        whose: CallRecord | MessageRecord | None = (
+            self.record.calls.get(event.call) if event.call != NO_CALL else self._requests.get(request or 0)
+        )
+        if event.kind == "paused":
+            self._paused[event.call, request] = event.t
+        else:
+            start = self._paused.pop((event.call, request), None)
+            if whose is not None and start is not None:
+                whose.pauses.append((start, event.t))
+
     def _message(self, number: int) -> MessageRecord:
-        """The message of this number: that of the newest request, if that has none yet."""
-        found = self._numbers.get(number)
+        """The message of this number among those with calls: that of the newest request, if that has none."""
+        found = self._of_number.get(number)
         if found is None:
-            messages = self.record.messages
-            if not messages or messages[-1].start is None or messages[-1] in self._numbers.values():
-                messages.append(MessageRecord(len(messages) + 1))
-            found = self._numbers[number] = messages[-1]
+            if self._free is None:
+                self._free = MessageRecord(len(self.record.messages) + 1)
+                self.record.messages.append(self._free)
+            found, self._free = self._free, None
+            self._of_number[number] = found
         return found
 
 
@@ -201,11 +226,12 @@ def _note(call: CallRecord, event: Event) -> None:
     match event.kind:
         case "sealed":
             call.sealed, call.tool, call.level, call.parent = t, data["tool"], data["level"], data["parent"]
+            call.call_id = data["call_id"]
             call.written = data["arguments"]
             call.needs, call.gates, call.data = (tuple(data[name]) for name in ("needs", "gates", "data"))
             call.effects = tuple(Ordered(*one) for one in data["effects"])
         case "committed":
-            call.committed, call.tool, call.message = t, data["tool"], data["message"]
+            call.committed, call.tool = t, data["tool"]
             call.handle, call.call_id = data["handle"], data["call_id"]
         case "queued":
             call.queued = t if call.queued is None else call.queued
@@ -216,12 +242,28 @@ def _note(call: CallRecord, event: Event) -> None:
             call.settled, call.outcome = t, data["outcome"]
         case "ended late":
             call.ended = t
-        case "held":
-            call.grace = data
-        case "withdrawn" | "released" | "answered" | "delivered" | "seen":
+        case "answered":
+            call.answered, call.held = t, data["held_s"]
+        case "unordered":
+            older = data["older"]
+            call.effects = tuple(o._replace(dropped=t) if o.call == older else o for o in call.effects)
+        case "withdrawn" | "begun" | "released" | "delivered" | "seen":
             setattr(call, event.kind, t)
         case _:
             pass  # it says nothing about what came when
+
+
+def without(span: Span, gaps: Iterable[Span]) -> list[Span]:
+    """Return what is left of a span without some gaps."""
+    found: list[Span] = []
+    at, end = span
+    for start, stop in sorted(gaps):
+        if start > at:
+            found.append((at, min(start, end)))
+        at = max(at, stop)
+        if at >= end:
+            return found
+    return [*found, (at, end)]
 
 
 def union(spans: Iterable[Span]) -> float:

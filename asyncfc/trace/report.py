@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from asyncfc.trace.record import CallRecord, Record, length, union
+from asyncfc.trace.record import CallRecord, Record, Span, length, union
 from asyncfc.trace.why import Wait, waits_of
 
 LEAST = 0.001
@@ -23,7 +23,7 @@ class Report:
     """What a record comes to.
 
     - `t_llm`: S(M), what the requests to the model took in all; 0 if nobody said so (`Session.sampling`).
-    - `t_tool`: S(E), what the work of all calls took.
+    - `t_tool`: S(E), what the work of all calls took. A call that makes calls is one with them.
     - `t_cp`: the longest chain of calls that need each other, by data or effects, in time of their work;
       `critical_path` are the calls of that chain.
     - `bound`: (t_llm + t_tool) / max(t_llm, t_cp), the speed-up that no order of the same work can exceed.
@@ -63,30 +63,67 @@ class Report:
     @property
     def t_tool(self) -> float:
         """See the class."""
-        return sum(call.seconds for call in self.calls.values() if call.parent is None)
+        return sum(map(union, self.works.values()))
+
+    @cached_property
+    def works(self) -> Mapping[int, list[Span]]:
+        """When work went on, by call; what a call has made from inside its work is a part of it."""
+        found: dict[int, list[Span]] = {}
+        for order, call in sorted(self.calls.items()):
+            found.setdefault(self._root(order), []).extend(call.spans)
+        return found
+
+    def _root(self, order: int) -> int:
+        parent = self.calls[order].parent
+        return order if parent is None or parent not in self.calls else self._root(parent)
 
     @property
     def t_cp(self) -> float:
         """See the class."""
-        return sum(self.calls[order].seconds for order in self.critical_path)
+        return self._critical[1]
 
-    @cached_property
+    @property
     def critical_path(self) -> tuple[int, ...]:
         """See the class."""
-        longest: dict[int, float] = {}
+        return self._critical[0]
+
+    @cached_property
+    def _critical(self) -> tuple[tuple[int, ...], float]:
+        """The longest chain, and its seconds. Who needs a value does not wait for what comes after it."""
+        starts: dict[int, float] = {}
         before: dict[int, int | None] = {}
-        for order, call in sorted(self.calls.items()):
-            older = [*call.needs, *call.gates, *(one.call for one in call.after)]
-            known = [one for one in older if one in longest]
-            best = max(known, key=longest.__getitem__, default=None)
-            before[order] = best
-            longest[order] = (longest[best] if best is not None else 0.0) + call.seconds
-        at = max(longest, key=longest.__getitem__, default=None)
+        for order in self.works:
+            call = self.calls[order]
+            ends = {
+                one.call: starts[one.call] + self._work(one.call) for one in call.after if one.call in starts
+            }
+            for older in (*call.needs, *call.gates):
+                if older in starts:
+                    settled = starts[older] + self._work(older, until=self.calls[older].settled)
+                    ends[older] = max(settled, ends.get(older, 0.0))
+            best = max(ends, key=ends.__getitem__, default=None)
+            before[order], starts[order] = best, 0.0 if best is None else ends[best]
+        at = max(starts, key=lambda order: starts[order] + self._work(order), default=None)
+        seconds = 0.0 if at is None else starts[at] + self._work(at)
         path: list[int] = []
         while at is not None:
             path.append(at)
             at = before[at]
-        return tuple(reversed(path))
+        return tuple(reversed(path)), seconds
+
+    def _work(self, root: int, until: float | None = None) -> float:
+        spans = self.works[root]
+        return union(
+            spans if until is None else [(start, min(stop, until)) for start, stop in spans if start < until]
+        )
+
+    @property
+    def held(self) -> float:
+        """For how long the answers of messages were held, in all (grace)."""
+        longest: dict[int | None, float] = {}
+        for call in self.calls.values():
+            longest[call.message] = max(call.held, longest.get(call.message, 0.0))
+        return sum(longest.values())
 
     @property
     def bound(self) -> float | None:
@@ -124,8 +161,8 @@ class Report:
         return [span for message in self.record.messages for span in message.decoding]
 
     @property
-    def _working(self) -> list[tuple[float, float]]:
-        return [call.work for call in self.calls.values() if call.work is not None and call.parent is None]
+    def _working(self) -> list[Span]:
+        return [span for spans in self.works.values() for span in spans]
 
     def waits_until(self, order: int, now: float) -> list[Wait]:
         """Return what a call has waited for; if it still does, until `now`, by the loop's clock.
@@ -145,18 +182,24 @@ class Report:
         waits = [wait for wait in self.waits[order] if wait.seconds >= LEAST]
         parts = [f"{wait.seconds:.3g} s {self.cause(wait)}" for wait in waits]
         name = call.handle or call.call_id or f"call {order}"
-        return f"{call.tool} ({name}) waited {', then '.join(parts) or 'for nothing'}"
+        held = f"; its answer was held for {call.held:.3g} s" if call.held >= LEAST else ""
+        return f"{call.tool} ({name}) waited {', then '.join(parts) or 'for nothing'}{held}"
 
     def cause(self, wait: Wait) -> str:
         """Say what a wait was for, to stand behind "waited 2 s"."""
         other = self.calls.get(wait.of) if wait.of is not None else None
-        name = "" if other is None else f"{other.tool} ({other.handle or other.call_id or other.order})"
+        name = (
+            "a call of another session"
+            if other is None
+            else f"{other.tool} ({other.handle or other.call_id or other.order})"
+        )
         return {
             "message": "for its message to be complete",
             "data": f"for the value of {name}",
             "gate": f"for {name} to succeed",
             "effect": f"for {name} to end ({wait.why})",
             "limit": f"for a slot ({wait.why})",
+            "thread": "for a thread or a process",
             "start": "until somebody asked for it",
         }[wait.cause]
 
@@ -171,6 +214,7 @@ class Report:
                 f"messages  {self.messages}, {self.extra_messages} of them extra",
                 f"time      {self.wall:.3g} s: model {self.t_llm:.3g} s, tools {self.t_tool:.3g} s",
                 f"overlap   {self.saving:.3g} s; critical path {self.t_cp:.3g} s{bound}",
-                f"waited    {waited or 'for nothing'}",
+                f"waited    {waited or 'for nothing'}"
+                + (f"; answers held {self.held:.3g} s" if self.held else ""),
             )
         )

@@ -103,6 +103,7 @@ class Spans:
         attributes = {
             "gen_ai.operation.name": "execute_tool",
             "gen_ai.tool.name": tool,
+            "gen_ai.tool.call.id": data.get("call_id", ""),
             "gen_ai.tool.type": "function",
             "asyncfc.order": event.call,
             **self._common,
@@ -119,6 +120,7 @@ class Spans:
 
     def _links(self, data: Mapping[str, Any]) -> list[Link]:
         wanted = [(order, {"asyncfc.dependency": "data"}) for order in data.get("needs", ())]
+        wanted += [(order, {"asyncfc.dependency": "gate"}) for order in data.get("gates", ())]
         for order, kind, label in data.get("effects", ()):
             why = {"asyncfc.dependency": "effect", "asyncfc.conflict": kind, "asyncfc.label": label}
             wanted.append((order, why))
@@ -126,6 +128,8 @@ class Spans:
 
     def _name(self, event: Event) -> None:
         """A call of a stream may have started before its message was complete and it had a handle."""
+        if event.call in self._done:
+            return
         names = {"gen_ai.tool.call.id": event.data["call_id"], "asyncfc.handle": event.data["handle"]}
         known = self._sealed.get(event.call, {"tool": event.data["tool"]})
         self._sealed[event.call] = {**known, "names": names}

@@ -10,12 +10,12 @@ import json
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from asyncfc.trace import journal
-from asyncfc.trace.events import Event, Parts
+from asyncfc.trace.events import Event, Kind, Parts
 from asyncfc.trace.journal import Header, Journal
 from asyncfc.trace.plain import plain, plain_now
 from asyncfc.trace.record import Record, record_of
@@ -36,6 +36,7 @@ class Trace:
         self._events: list[Event] = []
         self.kept: list[Parts] = []
         """The parts of the events that nobody has looked at yet."""
+        self.lighten: Callable[[Kind, Mapping[str, Any]], Mapping[str, Any]] = plain_now
         # Event loops tell the time by the monotonic clock, all but virtual ones.
         self._header = Header(session, time.time(), time.monotonic())
         self._path = path
@@ -56,17 +57,9 @@ class Trace:
 
     def __call__(self, event: Event) -> None:
         """Record one event."""
-        self.kept.append((event.t, event.kind, event.call, event.data))
-        self.lighten()
+        self.kept.append((event.t, event.kind, event.call, plain_now(event.kind, event.data)))
         if self._path is not None:
             self._write(self._path)
-
-    def lighten(self) -> None:
-        """Take from the newest event what belongs to a tool."""
-        t, kind, call, data = self.kept[-1]
-        light = plain_now(kind, data)
-        if light is not data:
-            self.kept[-1] = (t, kind, call, light)
 
     def _write(self, path: str | os.PathLike[str]) -> None:
         """Append to the file; if that fails it is logged, and the run goes on without the file."""
@@ -74,7 +67,7 @@ class Trace:
             if self._journal is None:
                 self._journal = Journal(path, self.header)
             self._journal.write(self._finished()[-1])
-        except OSError:
+        except Exception:
             _log.exception("the trace is no longer written to %s", os.fspath(path))
             self.close()
 
@@ -82,7 +75,8 @@ class Trace:
         """All events; those of which only the parts were kept are made now."""
         parts = self.kept[:]  # it may grow meanwhile, in another thread
         del self.kept[: len(parts)]
-        self._events += (Event(t, kind, call, plain(kind, data)) for t, kind, call, data in parts)
+        for t, kind, call, data in parts:
+            self._events.append(Event(t, kind, call, plain(kind, data)))
         return self._events
 
     def close(self) -> None:
@@ -146,7 +140,7 @@ class Trace:
         """Write it for ui.perfetto.dev, as JSON."""
         from asyncfc.trace.perfetto import perfetto
 
-        _write(path, json.dumps(perfetto(self.report, self.session)))
+        _write(path, json.dumps(perfetto(self.report, self.session), allow_nan=False))
 
     def mermaid(self, path: str | os.PathLike[str]) -> None:
         """Write the graph of the calls for Mermaid."""
@@ -169,4 +163,5 @@ class Trace:
 
 
 def _write(path: str | os.PathLike[str], text: str) -> None:
-    Path(path).write_text(text, encoding="utf-8")
+    # Half a surrogate pair, which a model may write, is no character that a file can hold.
+    Path(path).write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from asyncfc.trace.record import CallRecord, Record, length
+from asyncfc.trace.record import CallRecord, length, union
 from asyncfc.trace.report import Report
 
 _TIMES = (
-    "sealed", "committed", "withdrawn", "queued", "started", "settled", "ended", "released", "answered",
-    "delivered", "seen",
+    "sealed", "committed", "withdrawn", "queued", "started", "begun", "settled", "ended", "released",
+    "answered", "delivered", "seen",
 )  # fmt: skip
 
 
@@ -23,7 +23,7 @@ def view(report: Report, session: str) -> dict[str, Any]:
         "session": session,
         "end": record.span[1] - zero,
         "report": numbers(report),
-        "one_by_one": [[kind, which, start, stop] for kind, which, start, stop in one_by_one(record)],
+        "one_by_one": [[kind, which, start, stop] for kind, which, start, stop in one_by_one(report)],
         "messages": [
             {
                 "number": message.number,
@@ -48,19 +48,21 @@ def numbers(report: Report) -> dict[str, Any]:
     )  # fmt: skip
     return {
         "calls": len(report.calls),
+        "held": report.held,
         "outcomes": dict(report.outcomes),
         **{name: getattr(report, name) for name in names},
         "critical_path": list(report.critical_path),
     }
 
 
-def one_by_one(record: Record) -> list[tuple[str, int, float, float]]:
+def one_by_one(report: Report) -> list[tuple[str, int, float, float]]:
     """Return the same messages and calls as they would have come one after the other.
 
     Each as ("message" or "call", its number or order, start, stop). It is made of the durations that were
     measured, without the messages that were only there because outcomes were unseen: an estimate of a
     synchronous run, not a measurement of one.
     """
+    record, works = report.record, report.works
     rows: list[tuple[str, int, float, float]] = []
     now = 0.0
 
@@ -75,10 +77,10 @@ def one_by_one(record: Record) -> list[tuple[str, int, float, float]]:
             add("message", message.number, length(message.decoding))
         for order in message.calls:
             placed.add(order)
-            add("call", order, record.calls[order].seconds)
-    for order, call in sorted(record.calls.items()):
-        if order not in placed and call.parent is None and call.work is not None:
-            add("call", order, call.seconds)
+            add("call", order, union(works.get(order, ())))
+    for order, spans in works.items():
+        if order not in placed and spans:
+            add("call", order, union(spans))
     return rows
 
 

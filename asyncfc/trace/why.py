@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from asyncfc.trace.record import CallRecord
 
-Cause: TypeAlias = Literal["message", "data", "gate", "effect", "limit", "start"]
+Cause: TypeAlias = Literal["message", "data", "gate", "effect", "limit", "thread", "start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Wait:
     - `effect`: call `of` had not released, or it was not known yet that they touch different things; `why`
       names the kind of the conflict and the label.
     - `limit`: no slot was free, or a rate was used up; `why` names them.
+    - `thread`: no thread or process was free.
     - `start`: nothing that the trace knows of: the program asked for it late, or the loop was busy.
     """
 
@@ -48,7 +49,7 @@ def waits_of(call: CallRecord, calls: Mapping[int, CallRecord], now: float) -> l
     """
     if call.sealed is None:
         return []
-    end = next((t for t in (call.started, call.settled) if t is not None), now)
+    end = next((t for t in (call.begun, call.started, call.settled) if t is not None), now)
     found: list[Wait] = []
     at = call.sealed
     for hold in sorted(_holds(call, calls, end), key=lambda one: one.stop):
@@ -56,10 +57,21 @@ def waits_of(call: CallRecord, calls: Mapping[int, CallRecord], now: float) -> l
         if stop > at:
             found.append(Wait(hold.cause, at, stop, hold.of, hold.why))
             at = stop
-    if end > at:
-        limited = call.queued is not None
-        found.append(Wait("limit" if limited else "start", at, end, None, ", ".join(call.keys)))
+    for until, cause, why in _last(call, end):
+        if min(until, end) > at:
+            found.append(Wait(cause, at, min(until, end), None, why))
+            at = min(until, end)
     return found
+
+
+def _last(call: CallRecord, end: float) -> Iterator[tuple[float, Cause, str]]:
+    """What comes when nothing orders it any more: it is asked for, it has slots, a thread takes it."""
+    handed = end if call.begun is None or call.started is None else call.started
+    if call.queued is not None:
+        yield call.queued, "start", ""
+        yield handed, "limit", ", ".join(call.keys)
+    yield handed, "start", ""
+    yield end, "thread", ""
 
 
 def _holds(call: CallRecord, calls: Mapping[int, CallRecord], end: float) -> Iterator[Wait]:
@@ -72,10 +84,13 @@ def _holds(call: CallRecord, calls: Mapping[int, CallRecord], end: float) -> Ite
     if call.level != "read":
         yield Wait("message", begin, until(call.committed))
     for order in call.data:
-        if order in calls:
-            cause: Cause = "gate" if order in call.gates else "data"
-            yield Wait(cause, begin, until(calls[order].settled), order)
+        cause: Cause = "gate" if order in call.gates else "data"
+        yield Wait(cause, begin, until(_known(order, calls).settled), order)
     for order, kind, label, dropped in call.effects:
-        if order in calls:
-            stop = until(calls[order].released) if dropped is None else dropped
-            yield Wait("effect", begin, stop, order, f"{kind} {label}")
+        stop = until(_known(order, calls).released) if dropped is None else dropped
+        yield Wait("effect", begin, stop, order, f"{kind} {label}")
+
+
+def _known(order: int, calls: Mapping[int, CallRecord]) -> CallRecord:
+    """A call. One of another session of the runtime is not known: it held as long as there was a wait."""
+    return calls.get(order) or CallRecord(order)

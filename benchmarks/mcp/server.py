@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 from mcp.server.mcpserver import MCPServer
 from mcp_types import ToolAnnotations
@@ -23,6 +24,12 @@ async def look_up(topic: str, seconds: float) -> str:
     """Take a while."""
     await asyncio.sleep(seconds)
     return f"about {topic[:40]}"
+
+
+@server.tool(annotations=READS)
+async def variable(name: str) -> str:
+    """What the environment has."""
+    return os.environ.get(name, "")
 
 
 if __name__ == "__main__":

@@ -54,9 +54,8 @@ def play(body: Any = converse, **settings: Any) -> Trace:
 
     async def main() -> Trace:
         tools = [find, book, mail]
-        async with Session(
-            tools, id="run", limits={"tool:find": 1}, **{"trace": True, **settings}
-        ) as session:
+        given = {"id": "run", "limits": {"tool:find": 1}, "trace": True, **settings}
+        async with Session(tools, **given) as session:
             await body(session)
             return session.trace
 

@@ -102,7 +102,7 @@ def test_in_a_lane_of_perfetto_nothing_overlaps(program: Program, seed: int) -> 
 
 
 def test_one_by_one_is_every_message_and_call_in_turn() -> None:
-    rows = one_by_one(play().record)
+    rows = one_by_one(play().report)
     assert [(kind, which) for kind, which, _, _ in rows] == [
         ("message", 1),
         ("call", 0),

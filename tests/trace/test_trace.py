@@ -20,7 +20,7 @@ from asyncfc.testing.programs import Program, programs
 from asyncfc.testing.trial import in_session
 from asyncfc.trace.events import Event
 from asyncfc.trace.journal import line_of
-from asyncfc.trace.plain import MAX_CHARS, brief
+from asyncfc.trace.plain import MAX_CHARS, MAX_TOTAL, brief
 from asyncfc.trace.trace import Trace
 from tests.trace.runs import play
 
@@ -159,11 +159,106 @@ def test_it_keeps_no_value_alive() -> None:
         ({str(n): n for n in range(101)}, {str(n): n for n in range(100)} | {"…": "1 more"}),
         ({1: (None, True, 2.5)}, {"1": [None, True, 2.5]}),
         ({1, 2}, "{1, 2}"),
-        (float("inf"), float("inf")),
+        (float("inf"), "inf"),
+        ({"n": 10**5000}, {"n": "… (16,610 bits)"}),
+        ({"n": float("nan")}, {"n": "nan"}),
+        ("\ud800", "\ud800"),
     ],
 )
 def test_brief(value: object, shown: object) -> None:
     assert brief(value) == shown
+
+
+class Rude:
+    """An object whose code raises."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("rude")
+
+    __repr__ = __str__
+
+
+class RudeMapping(dict[str, int]):
+    def __getitem__(self, key: str) -> int:
+        raise RuntimeError("rude")
+
+
+@pytest.mark.parametrize("value", [Rude(), {Rude(): 1}, [Rude()], RudeMapping(a=1), {"a": RudeMapping(a=1)}])
+def test_brief_raises_nothing(value: object) -> None:
+    json.dumps(brief(value), allow_nan=False)
+
+
+def test_brief_has_one_budget_for_all() -> None:
+    cube = [[["x" * 100] * 100] * 100] * 100
+    assert len(json.dumps(brief(cube))) < 3 * MAX_TOTAL
+    assert len(json.dumps(brief({str(n): "y" * 1_999 for n in range(100)}))) < 3 * MAX_TOTAL
+
+
+def test_objects_among_arguments_are_not_kept_and_cannot_end_a_run() -> None:
+    class Thing:
+        pass
+
+    refs: list[weakref.ref[Thing]] = []
+
+    async def body(session: Session) -> None:
+        thing = Thing()
+        refs.append(weakref.ref(thing))
+        await session.submit([Call("1", "find", {"city": thing}), Call("2", "find", {"city": {Rude(): 1}})])
+        await session.await_future()
+
+    trace = play(body)
+    gc.collect()
+    assert refs[0]() is None
+    assert [call.written for call in trace.record.calls.values()][1] != {}
+    assert sum(trace.report.outcomes.values()) == 2
+
+
+def test_names_and_labels_are_short() -> None:
+    async def body(session: Session) -> None:
+        await session.submit([Call("x" * 9_000, "book", {"flight": "f" * 9_000}), Call("2", "t" * 9_000, {})])
+        await session.submit([Call("3", "book", {"flight": "f" * 9_000})])
+        await session.await_future()
+
+    trace = play(body)
+    assert max(len(line_of(event)) for event in trace.events) < 3_500
+    assert len(trace.report.why(2)) < 1_000
+
+
+def test_a_huge_number_and_no_number_at_all_are_written(tmp_path: Path) -> None:
+    async def body(session: Session) -> None:
+        text = '{"city": Infinity}'
+        await session.submit([Call("1", "find", {"city": 10**5000}), Call("2", "find", text)])
+        await session.await_future()
+
+    trace = play(body, trace=tmp_path / "run.jsonl")
+    assert Trace.load(tmp_path / "run.jsonl").events == trace.events
+    trace.perfetto(tmp_path / "run.json")
+    assert "Infinity" not in (tmp_path / "run.json").read_text()
+
+
+def test_half_a_surrogate_pair_can_be_exported(tmp_path: Path) -> None:
+    async def body(session: Session) -> None:
+        await session.submit(
+            [Call("1", "book", {"flight": "\ud800"}), Call("2", "book", {"flight": "\ud800"})]
+        )
+        await session.await_future()
+
+    trace = play(body, trace=tmp_path / "run.jsonl")
+    for write in (trace.dot, trace.mermaid, trace.picture, trace.timeline, trace.perfetto):
+        write(tmp_path / "out")
+    assert Trace.load(tmp_path / "run.jsonl").events == trace.events
+
+
+@pytest.mark.parametrize("wrong", [None, 5, object()])
+def test_a_setting_that_is_no_file_is_refused(wrong: Any) -> None:
+    with pytest.raises(DeclarationError, match="trace="):
+        Session([], trace=wrong)
+
+
+def test_a_binary_file_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "some.jsonl").write_bytes(b"\xff\xfe")
+    with pytest.raises(TraceError, match=r"some\.jsonl is no trace"):
+        Trace.load(tmp_path / "some.jsonl")
 
 
 def test_brief_ends_in_deep_and_in_circular_values() -> None:

@@ -1,0 +1,149 @@
+"""Catalog: the tools of all servers under names of their own, as the host and the session have them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import mcp_types as types
+
+from asyncfc.adapters.mcp.effects import Declared, is_named
+from asyncfc.adapters.mcp.tools import declared_for, returns_of
+from asyncfc.adapters.mcp_proxy.config import ConfigError
+from asyncfc.adapters.mcp_proxy.upstream import Upstream
+from asyncfc.conversation.control import AWAIT_FUTURE, CANCEL_FUTURE
+from asyncfc.conversation.formats.base import ToolSchema
+from asyncfc.dialogue import Dialogue
+from asyncfc.errors import DeclarationError
+from asyncfc.tools import Tool
+
+BETWEEN = "__"
+"""Stands between the name of a server and that of its tool where the latter alone is not unique."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One tool."""
+
+    name: str
+    """As the host knows it."""
+    upstream: Upstream
+    tool: types.Tool
+    declared: Declared | None
+    inline: bool
+    """It is answered with its outcome only."""
+
+
+def unique_names(keys: Iterable[tuple[str, str]], taken: Iterable[str] = ()) -> dict[tuple[str, str], str]:
+    """A name for each pair of a server and a name there: as it is where that is unique, else with both."""
+    keys = list(keys)
+    counts = Counter([name for _, name in keys])
+    counts.update(taken)
+    return {
+        (server, name): name if counts[name] == 1 else f"{server}{BETWEEN}{name}" for server, name in keys
+    }
+
+
+def entries(upstreams: Iterable[Upstream], timeout: float | None) -> dict[str, Entry]:
+    """All tools by the names that the host gets.
+
+    Raises:
+        ConfigError: effects for a tool that its server does not have.
+    """
+    upstreams = list(upstreams)
+    keys = [(upstream.name, tool.name) for upstream in upstreams for tool in upstream.tools]
+    names = unique_names(dict.fromkeys(keys), (AWAIT_FUTURE, CANCEL_FUTURE))
+    found: dict[str, Entry] = {}
+    for upstream in upstreams:
+        declared = _declared(upstream, timeout)
+        for tool in upstream.tools:
+            name = names[upstream.name, tool.name]
+            inline = is_named(tool.name, upstream.settings.inline)
+            found[name] = Entry(name, upstream, tool, declared[tool.name], inline)
+    return found
+
+
+def session_tool(entry: Entry, function: Any) -> Tool:
+    """The tool as the session has it.
+
+    Args:
+        entry: the tool.
+        function: makes a call; gets the arguments by name.
+
+    Raises:
+        ConfigError: its effects name a parameter that it does not have.
+    """
+    tool = entry.tool
+    try:
+        return Tool(
+            function,
+            name=entry.name,
+            description=tool.description or "",
+            effects=entry.declared,
+            schema=tool.input_schema,
+            returns=returns_of(tool),
+        )
+    except DeclarationError as error:
+        raise ConfigError(f"mcpServers.{entry.upstream.name}.asyncfc.effects.{tool.name}: {error}") from None
+
+
+def offered(entries: Mapping[str, Entry], dialogue: Dialogue) -> list[types.Tool]:
+    """The tools as the host is told of them.
+
+    Handles fit into the parameters. Annotations and titles are passed on. A handle is no structured output,
+    so that there is no schema of that: the return type stands in the description.
+    """
+    tools = []
+    for entry in entries.values():
+        tool = entry.tool
+        schema = dialogue.adapt(
+            ToolSchema(entry.name, tool.description or "", tool.input_schema, strict=False)
+        )
+        tools.append(
+            types.Tool(
+                name=entry.name,
+                title=tool.title,
+                description=schema.description or None,
+                input_schema=schema.parameters,
+                annotations=tool.annotations,
+                icons=tool.icons,
+                _meta=tool.meta,
+            )
+        )
+    hints = types.ToolAnnotations(read_only_hint=True, open_world_hint=False)
+    for control in dialogue.controls:
+        waits = hints if control.name == AWAIT_FUTURE else types.ToolAnnotations(open_world_hint=False)
+        tools.append(
+            types.Tool(
+                name=control.name,
+                description=control.description,
+                input_schema=control.parameters,
+                annotations=waits,
+            )
+        )
+    return tools
+
+
+def _declared(upstream: Upstream, timeout: float | None) -> dict[str, Declared | None]:
+    settings = upstream.settings
+    effects = {key: one.model_dump(exclude_unset=True) for key, one in settings.effects.items()}
+    if not upstream.tools:  # it is not connected, so that nothing can be said about names
+        return {}
+    try:
+        return declared_for(
+            upstream.tools,
+            server=upstream.name,
+            trust=settings.trust,
+            effects=effects,
+            irreversible=settings.irreversible,
+            timeout=settings.timeout or timeout,
+        )
+    except DeclarationError as error:
+        place = _PLACE.sub(r"effects.\1", str(error), count=1)
+        raise ConfigError(f"mcpServers.{upstream.name}.asyncfc.{place}") from None
+
+
+_PLACE = re.compile(r"^effects\['(.*?)'\]")

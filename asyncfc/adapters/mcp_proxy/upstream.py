@@ -1,0 +1,266 @@
+"""Upstream: one server that the proxy connects to, kept connected."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import mcp_types as types
+from mcp import Client
+from mcp.shared.dispatcher import ProgressFnT
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from asyncfc.adapters.mcp.calls import call_tool
+from asyncfc.adapters.mcp.errors import ServerLost
+from asyncfc.adapters.mcp.tools import listed_tools
+from asyncfc.adapters.mcp_proxy.settings import ServerSettings
+from asyncfc.adapters.mcp_proxy.transport import Opens, watched
+
+_log = logging.getLogger(__name__)
+
+FIRST_PAUSE = 0.25
+"""Seconds before a server that has ended is started again; twice as long each time it fails anew."""
+LONGEST_PAUSE = 30.0
+STEADY = 10.0
+"""Seconds for which a connection must have lasted, or its end counts as failing anew."""
+
+
+class Upstream:
+    """A connection that is made again when it ends.
+
+    One task opens and closes it, as the SDK's cancel scopes want that. State: `_client` while there is a
+    connection, `_up` set then; `_fault` why there is none; `tools` as last listed.
+
+    Args:
+        name: what the user calls the server.
+        opens: opens a transport to it.
+        settings: of the server.
+        client: what the SDK's client is made with beside the transport: callbacks.
+        changed: called when its tools are others than before.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        opens: Opens,
+        settings: ServerSettings,
+        *,
+        client: dict[str, Any],
+        changed: Callable[[Upstream], Awaitable[None]],
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.tools: list[types.Tool] = []
+        self.listens: set[str] = set()
+        """Resources to be told of, of a server of the protocol of 2026."""
+        self._opens = opens
+        self._options = client
+        self._changed = changed
+        self._client: Client | None = None
+        self._up = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._fault = "it has not been started"
+        self._keeper: asyncio.Task[None] | None = None
+        self._helpers: set[asyncio.Task[None]] = set()
+        self._relist: asyncio.Event = asyncio.Event()
+
+    async def start(self) -> bool:
+        """Connect; False if that has not come about in time. It is tried again in the background."""
+        self._keeper = asyncio.create_task(self._keep(), name=f"mcp-{self.name}")
+        try:
+            await asyncio.wait_for(self._up.wait(), self.settings.start_timeout)
+        except TimeoutError:
+            self._fault = f"it did not answer within {self.settings.start_timeout:g} s ({self._fault})"
+            _log.warning("server %r is not connected: %s", self.name, self._fault)
+        return self._up.is_set()
+
+    async def stop(self) -> None:
+        """Disconnect for good; a server that was started ends."""
+        self._stop.set()
+        if self._keeper is None:
+            return
+        if not self._up.is_set():  # it may hang in its handshake
+            self._keeper.cancel()
+        await asyncio.gather(self._keeper, return_exceptions=True)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a connection."""
+        return self._up.is_set()
+
+    @property
+    def capabilities(self) -> types.ServerCapabilities:
+        """Of the server, as long as it is connected."""
+        return types.ServerCapabilities() if self._client is None else self._client.server_capabilities
+
+    @property
+    def instructions(self) -> str | None:
+        """Of the server, as long as it is connected."""
+        return None if self._client is None else self._client.instructions
+
+    @property
+    def is_modern(self) -> bool:
+        """Whether it speaks the protocol of 2026, which has no notifications that were not asked for."""
+        return self._client is not None and self._client.protocol_version in MODERN_PROTOCOL_VERSIONS
+
+    async def client(self) -> Client:
+        """The client, as soon as there is a connection.
+
+        Raises:
+            ServerLost: there is none, and none came about.
+        """
+        if self._ended.is_set():
+            self._lose(self._client)
+        if self._client is None and not self._stop.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._up.wait(), self.settings.start_timeout)
+        if self._client is None:
+            raise ServerLost(f"server {self.name!r} is not running: {self._fault}")
+        return self._client
+
+    async def call(
+        self, tool: str, arguments: dict[str, Any], progress: ProgressFnT | None, *, reads: bool, again: bool
+    ) -> types.CallToolResult:
+        """Make a call.
+
+        Args:
+            tool: as the server calls it.
+            arguments: final.
+            progress: told what it reports.
+            reads: the call changes nothing.
+            again: it may be made twice, so that it is if the connection ends under it (DESIGN F3).
+
+        Raises:
+            ServerLost, ServerError: see `call_tool`.
+        """
+        client = await self.client()
+        try:
+            return await call_tool(client, self.name, tool, arguments, progress=progress, reads=reads)
+        except ServerLost:
+            self._lose(client)
+            if not again or self._stop.is_set():
+                raise
+        client = await self.client()
+        return await call_tool(client, self.name, tool, arguments, progress=progress, reads=reads)
+
+    def _lose(self, client: Client | None) -> None:
+        """A connection has ended; the keeper will hear of it, too."""
+        if client is not None and self._client is client:
+            self._client = None
+            self._up.clear()
+            self._ended.set()
+
+    def relist(self) -> None:
+        """The server says that its tools have changed."""
+        self._relist.set()
+
+    async def _keep(self) -> None:
+        pause = FIRST_PAUSE
+        clock = asyncio.get_running_loop().time
+        while not self._stop.is_set():
+            since = clock()
+            try:
+                await self._connect()
+            except Exception as error:  # whatever it is: the command is missing, the server refuses, ...
+                self._fault = _first_line(error)
+                _log.warning("server %r: %s", self.name, self._fault)
+            else:
+                self._fault = "it has ended"
+            if self._stop.is_set():
+                return
+            pause = FIRST_PAUSE if clock() - since > STEADY else min(2 * pause, LONGEST_PAUSE)
+            _log.warning("server %r is not connected; it is started again in %g s", self.name, pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), pause)
+
+    async def _connect(self) -> None:
+        """One connection from its start to its end."""
+        self._ended = ended = asyncio.Event()
+        async with Client(watched(self._opens, self.name, ended), **self._options) as client:
+            try:
+                changed = await self._list(client)
+                self._client = client
+                self._up.set()
+                if changed:
+                    await self._changed(self)
+                self._help(self._follow(client))
+                if self.is_modern:
+                    self._help(self._listen(client))
+                await _first(ended.wait(), self._stop.wait())
+            finally:
+                self._client = None
+                self._up.clear()
+                for helper in self._helpers:
+                    helper.cancel()
+                await asyncio.gather(*self._helpers, return_exceptions=True)
+                self._helpers.clear()
+
+    async def _list(self, client: Client) -> bool:
+        """List the tools; whether they are others than before."""
+        before, has_tools = self.tools, client.server_capabilities.tools is not None
+        self.tools = [tool async for tool in listed_tools(client)] if has_tools else []
+        return self.tools != before
+
+    def _help(self, work: Coroutine[Any, Any, None]) -> None:
+        self._helpers.add(asyncio.create_task(work, name=f"mcp-{self.name}-helper"))
+
+    async def _follow(self, client: Client) -> None:
+        """List the tools anew whenever the server says that they have changed."""
+        while True:
+            await self._relist.wait()
+            self._relist.clear()
+            try:
+                changed = await self._list(client)
+            except Exception as error:  # it is gone, or will say so again
+                _log.warning("server %r: its tools cannot be listed: %s", self.name, _first_line(error))
+            else:
+                if changed:
+                    await self._changed(self)
+
+    async def _listen(self, client: Client) -> None:
+        """Ask a server of the protocol of 2026 to say what changes; it reaches the message handler."""
+        with suppress(Exception):  # it does not offer that, or is gone
+            async with client.listen(
+                tools_list_changed=True, prompts_list_changed=True, resources_list_changed=True
+            ) as subscription:
+                async for _ in subscription:
+                    pass
+
+    def listen_to(self, uri: str) -> None:
+        """Ask a server of the protocol of 2026 to say when a resource changes."""
+        client = self._client
+        if client is None or uri in self.listens:
+            return
+        self.listens.add(uri)
+
+        async def listen() -> None:
+            with suppress(Exception):
+                async with client.listen(resource_subscriptions=[uri]) as subscription:
+                    async for _ in subscription:
+                        if uri not in self.listens:
+                            return
+
+        self._help(listen())
+
+
+async def _first(*waits: Coroutine[Any, Any, Any]) -> None:
+    """Wait until one of these has come about."""
+    tasks = [asyncio.create_task(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _first_line(error: BaseException) -> str:
+    """The innermost error of a group, in one line."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
