@@ -47,7 +47,10 @@ function drawLane(pen, app) {
     pen.fillStyle = theme.hatch(pen, "strong-line");
     pen.fillRect(x1, middle - 4, x2 - x1, 8);
   }
-  for (const message of model.messages) drawMessage(pen, app, message, middle);
+  for (const message of model.messages) {
+    drawMessage(pen, app, message, middle);
+    drawGaps(pen, app, message, middle);
+  }
   pen.restore();
   pen.font = FONT.text;
   pen.textAlign = "left";
@@ -55,6 +58,18 @@ function drawLane(pen, app) {
   pen.fillText("model", 14, middle + 0.5);
   pen.fillStyle = theme.colour.line;
   pen.fillRect(gutter - 1, AXIS, 1, LANE);
+}
+
+/** Where, in the middle of a message, the model waited for an outcome and wrote nothing. */
+function drawGaps(pen, app, message, middle) {
+  for (const [start, stop] of message.pauses) {
+    const [x1, x2] = app.visible(start, stop);
+    if (x2 <= x1) continue;
+    pen.fillStyle = app.theme.colour.bg;
+    pen.fillRect(x1, middle - 9, x2 - x1, 18);
+    pen.fillStyle = app.theme.hatch(pen, "strong-line");
+    pen.fillRect(x1, middle - 4, x2 - x1, 8);
+  }
 }
 
 function drawMessage(pen, app, message, middle) {
