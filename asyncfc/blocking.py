@@ -9,6 +9,7 @@ no other moment at which that thread could run anything.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -101,6 +102,10 @@ class BlockingSession:
     def trace(self) -> Trace:
         """See `Session.trace`. It may be read from any thread."""
         return self._session.trace
+
+    def timeline(self, path: str | os.PathLike[str]) -> None:
+        """See `Session.timeline`."""
+        self._session.timeline(path)
 
     @property
     def owed(self) -> list[Future]:

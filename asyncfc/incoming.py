@@ -116,12 +116,15 @@ class Incoming:
 
     def complete(self) -> None:
         """The message is complete: its writes may run, and what each await waits for is settled upon."""
+        awaits = [place for place, asked in enumerate(self._asked) if isinstance(asked.request, AwaitRequest)]
         here = {asked.future for asked in self._asked}
-        earlier = [future for future in self._session.owed if future not in here]
+        # What is owed may be much; only an await asks for it.
+        earlier = [future for future in self._session.owed if future not in here] if awaits else []
         self._message.commit()
-        for place, asked in enumerate(self._asked):
-            if isinstance(asked.request, AwaitRequest):
-                self._waits[place] = self._wanted(asked.request, place, earlier)
+        for place in awaits:
+            request = self._asked[place].request
+            assert isinstance(request, AwaitRequest)
+            self._waits[place] = self._wanted(request, place, earlier)
 
     def cut(self, reason: str, calls: Sequence[ReplyCall] = ()) -> None:
         """The message ended before it was complete; none of its calls is made (DESIGN O3).

@@ -194,6 +194,15 @@ class Session:
             raise DeclarationError("this session records nothing; make it with Session(..., trace=True)")
         return self._trace
 
+    def timeline(self, path: str | os.PathLike[str]) -> None:
+        """Write what has happened so far as a page: one HTML file that needs no network.
+
+        Raises:
+            DeclarationError: nothing is recorded; `Session(..., trace=True)` does.
+            OSError: the file cannot be written.
+        """
+        self.trace.timeline(path)
+
     @property
     def owed(self) -> list[Future]:
         """The calls emitted so far whose outcome the model has not been told, oldest first."""

@@ -22,7 +22,7 @@ from asyncfc.trace.events import Event
 from asyncfc.trace.journal import line_of
 from asyncfc.trace.plain import MAX_CHARS, MAX_TOTAL, brief
 from asyncfc.trace.trace import Trace
-from tests.trace.runs import play
+from tests.trace.runs import converse, play
 
 
 def test_a_session_records_only_if_asked() -> None:
@@ -274,6 +274,16 @@ def test_what_a_trace_keeps_is_json_and_reads_back_as_it_was(program: Program, s
         trace(event)
     for event in trace.events:
         assert Event(**json.loads(line_of(event))) == event
+
+
+def test_the_timeline_of_a_session_is_that_of_its_trace(tmp_path: Path) -> None:
+    async def body(session: Session) -> None:
+        await converse(session)
+        session.timeline(tmp_path / "a.html")
+        session.trace.timeline(tmp_path / "b.html")
+
+    play(body)
+    assert (tmp_path / "a.html").read_text() == (tmp_path / "b.html").read_text()
 
 
 def test_a_session_that_is_closed_closes_the_file(tmp_path: Path) -> None:
