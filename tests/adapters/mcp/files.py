@@ -10,6 +10,7 @@ from typing import Any
 
 from mcp import Client
 
+from asyncfc import Call, Session
 from tests.adapters.mcp.memory import handle, text
 
 EFFECTS = {
@@ -74,6 +75,26 @@ async def run_steps(client: Client, steps: list[Step], show: Callable[[Any], str
         result = await client.call_tool(step.tool, _filled(step.arguments, shown))
         assert not result.is_error, (step, text(result))
         shown[number] = show(result)
+
+
+async def run_messages(session: Session, steps: list[Step], size: int) -> int:
+    """Make the calls in messages of so many: what one needs of its own message it names by `$this_k`.
+
+    Returns how many did.
+    """
+    shown: dict[int, str] = {}
+    named = 0
+    for first in range(0, len(steps), size):
+        message = steps[first : first + size]
+        here = {first + k: f"${{this_{k + 1}}}" for k in range(len(message))}
+        calls = [
+            Call(f"c{first + k}", step.tool, _filled(step.arguments, shown | here))
+            for k, step in enumerate(message)
+        ]
+        named += sum("${this_" in str(call.arguments) for call in calls)
+        for number, answer in enumerate(await session.submit(calls), first):
+            shown[number] = f"${{{str(answer.future)[1:]}}}"
+    return named
 
 
 def value(result: Any) -> str:

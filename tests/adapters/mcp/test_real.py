@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 from mcp import Client
 
-from tests.adapters.mcp.files import EFFECTS, braced, program, run_steps, tree, value
+from asyncfc import Session
+from asyncfc.adapters.mcp import tools_of
+from asyncfc.futures.outcome import Failure
+from tests.adapters.mcp.files import EFFECTS, braced, program, run_messages, run_steps, tree, value
 from tests.adapters.mcp.memory import handle, text
 from tests.adapters.mcp.real import (
     CLEAN,
@@ -67,6 +70,29 @@ def test_hundreds_of_files_end_as_in_a_direct_sequential_run(
     assert len(expected) > 80
     assert tree(two) == expected
     assert asyncio.run(none_left(str(tmp_path)))
+
+
+@pytest.mark.node
+@pytest.mark.slow
+def test_messages_with_calls_that_need_each_other_end_as_in_a_direct_sequential_run(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+
+    async def main() -> None:
+        async with direct(node_server("filesystem", str(one))) as client:
+            await run_steps(client, program(one, 2, 300), value)
+        async with direct(node_server("filesystem", str(two))) as client:
+            tools = await tools_of(client, server="fs", trust=True, effects=EFFECTS)
+            async with Session(tools) as session:
+                assert await run_messages(session, program(two, 2, 300), 30) > 3
+                awaited = await session.await_future()
+                assert [one.text for one in awaited.settled if isinstance(one.outcome, Failure)] == []
+
+    asyncio.run(main())
+    expected = {path: text.replace(str(one), str(two)) for path, text in tree(one).items()}
+    assert any("copy" in text and "<" in text for text in expected.values())
+    assert tree(two) == expected
 
 
 @pytest.mark.node
