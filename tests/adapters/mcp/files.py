@@ -13,7 +13,7 @@ from mcp import Client
 from asyncfc import Call, Session
 from tests.adapters.mcp.memory import handle, text
 
-EFFECTS = {
+EFFECTS: dict[str, dict[str, Any]] = {
     "write_file": {"writes": "fs:{path}"},
     "edit_file": {"writes": "fs:{path}"},
     "create_directory": {"writes": "fs:{path}"},
