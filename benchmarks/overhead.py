@@ -7,6 +7,8 @@
 `asyncio_us`   `create_task` and `gather` of the same coroutine, in batches of the same size
 `trace_on_ratio`   the cycle with `Session(trace=True)`, against the cycle without
 `trace_off_ratio`  the cycle without, against that of a copy of asyncfc in which nobody can listen
+`trace_file_ratio` the cycle with a trace that is written to a file (of no disk), against the cycle without
+`report_us`        what the report of a trace takes, per call
 
 All sides take turns batch by batch, so that whatever else the machine does meets all of them. Each round
 has its own sessions and gives one median per side; reported is the median of the rounds, of a ratio that of
@@ -19,6 +21,8 @@ import argparse
 import asyncio
 import gc
 import json
+import os
+import random
 import sys
 from collections.abc import Callable, Coroutine
 from itertools import count
@@ -75,12 +79,14 @@ async def one_round(batches: int, submits: list[float]) -> dict[str, float]:
     async with (
         Session([TOOL]) as session,
         Session([TOOL], trace=True) as traced,
+        Session([TOOL], trace=os.devnull) as filed,
         untraced.load("session").Session([tool]) as copy,
     ):
         sides: list[tuple[str, Callable[[], Coroutine[Any, Any, float]]]] = [
             ("bare", asyncio_batch),
             ("ours", lambda: session_batch(session, ids, submits)),
             ("traced", lambda: session_batch(traced, ids, [])),
+            ("filed", lambda: session_batch(filed, ids, [])),
             ("untraced", lambda: session_batch(copy, ids, [], call)),
         ]
         for _, batch in sides:
@@ -88,10 +94,13 @@ async def one_round(batches: int, submits: list[float]) -> dict[str, float]:
         submits.clear()
         gc.collect()
         took: dict[str, list[float]] = {name: [] for name, _ in sides}
-        for number in range(batches):
-            first = number % len(sides)  # so that none always comes behind the same other
-            for name, batch in sides[first:] + sides[:first]:
+        order = random.Random(0)
+        for _ in range(batches):
+            for name, batch in order.sample(sides, len(sides)):  # so that none always follows the same other
                 took[name].append(await batch())
+        begin = perf_counter()
+        _ = traced.trace.report
+        took["report"] = [(perf_counter() - begin) / (batches + 1)]
     return {name: median(times) / BATCH for name, times in took.items()}
 
 
@@ -113,6 +122,8 @@ async def measure(rounds: int, batches: int) -> dict[str, float]:
         "asyncio_us": bare,
         "cycle_ratio": cycle / bare,
         "trace_on_ratio": median(means["traced"] / means["ours"] for means in found),
+        "trace_file_ratio": median(means["filed"] / means["ours"] for means in found),
+        "report_us": median(means["report"] for means in found) * 1e6,
         "trace_off_ratio": median(means["ours"] / means["untraced"] for means in found),
         "calls": len(submits),
     }
