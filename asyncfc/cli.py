@@ -68,6 +68,9 @@ def mcp_proxy(
     trust: Annotated[
         bool, typer.Option("--trust", help="Believe the annotations of COMMAND's server.")
     ] = False,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A name that may be asked for over HTTP.")
+    ] = None,
 ) -> None:
     """Stand between an MCP host and its servers, and answer their tool calls with futures."""
     try:
@@ -75,7 +78,7 @@ def mcp_proxy(
     except ImportError as error:
         typer.echo(f"asyncfc mcp-proxy needs the MCP SDK: pip install 'asyncfc[mcp]' ({error})", err=True)
         raise typer.Exit(1) from None
-    raise typer.Exit(run(config, command or [], http, trust=trust))
+    raise typer.Exit(run(config, command or [], http, trust=trust, allow_hosts=allow_host or ()))
 
 
 def main() -> None:

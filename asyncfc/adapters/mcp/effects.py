@@ -38,9 +38,10 @@ def effects_of(
 ) -> Declared | None:
     """What a tool declares; None: nothing, so that its calls are barriers.
 
-    What is declared for the tool always wins, level included. Hints count only where they are trusted, and
-    what a hint leaves open is filled as MCP says: not read-only, not idempotent, an open world.
-    `destructiveHint` makes no difference: every write is ordered, and none is irreversible unless said.
+    What is declared for the tool always wins, level included if it says one. Hints count only where they
+    are trusted, and what a hint leaves open is filled as MCP says: not read-only, not idempotent,
+    an open world. `destructiveHint` makes no difference: every write is ordered, and none is irreversible
+    unless said.
 
     Args:
         annotations: of the tool.
@@ -53,7 +54,7 @@ def effects_of(
             everything: as a read of everything, or as a barrier.
     """
     if declared is not None:
-        return declared
+        return _irreversible(declared) if irreversible else declared
     hints = annotations if trusted and annotations is not None and _says_anything(annotations) else None
     if hints is None:
         return {"level": "irreversible"} if irreversible else None
@@ -70,6 +71,13 @@ def effects_of(
     if hints.idempotent_hint:
         fields["idempotent"] = True
     return fields
+
+
+def _irreversible(declared: Declared) -> Declared:
+    """What is declared of a tool whose calls cannot be taken back: that they cannot, if it says no level."""
+    if isinstance(declared, str) or declared.get("pure") or declared.get("level") is not None:
+        return declared
+    return {**declared, "level": "irreversible"}
 
 
 def is_named(name: str, patterns: Collection[str]) -> bool:

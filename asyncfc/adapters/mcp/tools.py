@@ -89,6 +89,7 @@ def declared_for(
     for name, (one, place) in assigned.items():
         _check_holes(tools[name], one, place)
     declared = {name: one for name, (one, _) in assigned.items()}
+    check_patterns("irreversible", irreversible, tools)
     found = {
         name: effects_of(
             tool.annotations,
@@ -101,6 +102,17 @@ def declared_for(
         for name, tool in tools.items()
     }
     return {name: _timed(one, timeout) for name, one in found.items()}
+
+
+def check_patterns(setting: str, patterns: Collection[str], names: Collection[str]) -> None:
+    """Each name and pattern must fit a tool: one that is misspelt would switch something off in silence.
+
+    Raises:
+        DeclarationError: one fits none.
+    """
+    for pattern in patterns:
+        if not any(is_named(name, [pattern]) for name in names):
+            raise DeclarationError(f"{setting} has {pattern!r}, which fits no tool; they are {sorted(names)}")
 
 
 def returns_of(tool: types.Tool) -> Mapping[str, Any] | None:

@@ -19,8 +19,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--config", type=Path, help="the servers, as hosts write them")
     parser.add_argument("--http", metavar="HOST:PORT", help="serve many hosts there; default: one over stdio")
     parser.add_argument("--trust", action="store_true", help="believe the annotations of COMMAND's server")
+    parser.add_argument("--allow-host", action="append", default=[], help="may be asked for over HTTP")
     given = parser.parse_args(before)
-    return run(given.config, command, given.http, trust=given.trust)
+    return run(given.config, command, given.http, trust=given.trust, allow_hosts=given.allow_host)
 
 
 if __name__ == "__main__":

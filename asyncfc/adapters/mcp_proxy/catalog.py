@@ -11,7 +11,7 @@ from typing import Any
 import mcp_types as types
 
 from asyncfc.adapters.mcp.effects import Declared, is_named
-from asyncfc.adapters.mcp.tools import declared_for, returns_of
+from asyncfc.adapters.mcp.tools import check_patterns, declared_for, returns_of
 from asyncfc.adapters.mcp_proxy.config import ConfigError
 from asyncfc.adapters.mcp_proxy.upstream import Upstream
 from asyncfc.conversation.control import AWAIT_FUTURE, CANCEL_FUTURE
@@ -22,6 +22,10 @@ from asyncfc.tools import Tool
 
 BETWEEN = "__"
 """Stands between the name of a server and that of its tool where the latter alone is not unique."""
+
+
+_UNUSUAL = re.compile(r"[^A-Za-z0-9_-]")
+"""Characters that many hosts do not take in the name of a tool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +42,34 @@ class Entry:
 
 
 def unique_names(keys: Iterable[tuple[str, str]], taken: Iterable[str] = ()) -> dict[tuple[str, str], str]:
-    """A name for each pair of a server and a name there: as it is where that is unique, else with both."""
-    keys = list(keys)
-    counts = Counter([name for _, name in keys])
-    counts.update(taken)
-    return {
-        (server, name): name if counts[name] == 1 else f"{server}{BETWEEN}{name}" for server, name in keys
-    }
+    """A name for each pair of a server and a name there: as it is where that is unique, else with both.
+
+    Raises:
+        ConfigError: two would have the same name nevertheless.
+    """
+    names = {key: key[1] for key in keys}
+    reserved = frozenset(taken)
+    for _ in range(2):  # with both names it may be one that another server has: then that gets both, too
+        counts = Counter([*names.values(), *reserved])
+        names = {key: name if counts[name] == 1 else _with_server(*key) for key, name in names.items()}
+    counts = Counter([*names.values(), *reserved])
+    for (server, own), name in names.items():
+        if counts[name] > 1:
+            raise ConfigError(
+                f"mcpServers.{server}: {own!r} would be called {name!r}, as another is; rename the server"
+            )
+    return names
+
+
+def _with_server(server: str, name: str) -> str:
+    return f"{_UNUSUAL.sub('_', server)}{BETWEEN}{name}"
 
 
 def entries(upstreams: Iterable[Upstream], timeout: float | None) -> dict[str, Entry]:
     """All tools by the names that the host gets.
 
     Raises:
-        ConfigError: effects for a tool that its server does not have.
+        ConfigError: effects for a tool that its server does not have, or two tools of one name.
     """
     upstreams = list(upstreams)
     keys = [(upstream.name, tool.name) for upstream in upstreams for tool in upstream.tools]
@@ -133,6 +151,7 @@ def _declared(upstream: Upstream, timeout: float | None) -> dict[str, Declared |
     if not upstream.tools:  # it is not connected, so that nothing can be said about names
         return {}
     try:
+        check_patterns("inline", settings.inline, [tool.name for tool in upstream.tools])
         return declared_for(
             upstream.tools,
             server=upstream.name,

@@ -9,9 +9,11 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +21,7 @@ from mcp.server.stdio import stdio_server
 
 from asyncfc.adapters.mcp_proxy.config import ConfigError, load_config
 from asyncfc.adapters.mcp_proxy.host import Host
-from asyncfc.adapters.mcp_proxy.http import Application, security_of, web_server
+from asyncfc.adapters.mcp_proxy.http import Application, is_loopback, security_of, web_server
 from asyncfc.adapters.mcp_proxy.proxy import Proxy
 from asyncfc.adapters.mcp_proxy.settings import Config
 from asyncfc.adapters.mcp_proxy.stdio import Lines, Output
@@ -32,7 +34,14 @@ INTERRUPTED = 130
 """Exit code after a second signal."""
 
 
-def run(config: Path | None, command: list[str], http: str | None = None, *, trust: bool = False) -> int:
+def run(
+    config: Path | None,
+    command: list[str],
+    http: str | None = None,
+    *,
+    trust: bool = False,
+    allow_hosts: Sequence[str] = (),
+) -> int:
     """Run the proxy until its host has gone, or a signal comes.
 
     Args:
@@ -40,6 +49,7 @@ def run(config: Path | None, command: list[str], http: str | None = None, *, tru
         command: of one server, instead of a file.
         http: `host:port` to serve at, many hosts at a time; None: one host over stdio.
         trust: whether the annotations of that one server are believed.
+        allow_hosts: names that may be asked for over HTTP, beside those of this machine.
 
     Returns:
         the exit code: 0; 2 if what is wanted is written wrongly; 130 after a second signal.
@@ -47,7 +57,7 @@ def run(config: Path | None, command: list[str], http: str | None = None, *, tru
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="asyncfc mcp-proxy: %(message)s")
     try:
         wanted = _config(config, command, trust=trust)
-        address = None if http is None else _address(http)
+        address = None if http is None else _Address(*_address(http), tuple(allow_hosts))
         asyncio.run(_serve(wanted, address))
     except ConfigError as error:
         sys.stderr.write(f"asyncfc mcp-proxy: {error}\n")
@@ -61,6 +71,8 @@ def _config(path: Path | None, command: list[str], *, trust: bool) -> Config:
     if (path is None) == (not command):
         raise ConfigError("give either --config FILE or -- COMMAND ARGS")
     if path is not None:
+        if trust:
+            raise ConfigError('--trust goes with a COMMAND; in a file say "trust": true for a server')
         return load_config(path)
     server = {
         "command": command[0],
@@ -78,14 +90,23 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-async def _serve(config: Config, address: tuple[str, int] | None) -> None:
+@dataclass(frozen=True, slots=True)
+class _Address:
+    """What to listen at, and the further names that may be asked for."""
+
+    host: str
+    port: int
+    allowed: tuple[str, ...]
+
+
+async def _serve(config: Config, address: _Address | None) -> None:
     proxy = Proxy(config)
     stopping = _Signals()
     try:
         if address is None:
             await _over_stdio(proxy, stopping)
         else:
-            await _over_http(proxy, stopping, *address)
+            await _over_http(proxy, stopping, address)
     finally:
         proxy.close()
 
@@ -104,20 +125,38 @@ async def _over_stdio(proxy: Proxy, stopping: _Signals) -> None:
         raise host.fault
 
 
-async def _over_http(proxy: Proxy, stopping: _Signals, host: str, port: int) -> None:
+async def _over_http(proxy: Proxy, stopping: _Signals, address: _Address) -> None:
+    security = security_of(address.host, address.allowed)
+    if not is_loopback(address.host):
+        _log.warning("whoever reaches %s can call these tools: there is no authentication", address.host)
+
     async def end(gone: Host) -> None:
         if gone.fault is not None:
             _log.error("%s", gone.fault)
         await proxy.end(gone, stopping.event)
 
-    application = Application(proxy.new_host, end, security_of(host))
-    server = web_server(application, host, port)
-    _log.warning("serving at http://%s:%d/mcp", host, port)
-    serving = asyncio.create_task(server.serve())
+    application = Application(proxy.new_host, end, security)
+    server = web_server(application)
+    listening = _listen(address)
+    _log.warning("serving at http://%s:%d/mcp", address.host, listening.getsockname()[1])
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
     await stopping.or_end_of(asyncio.shield(serving))
     server.should_exit = True
     await application.close()
     await serving
+
+
+def _listen(address: _Address) -> socket.socket:
+    """A socket there.
+
+    Raises:
+        ConfigError: that is not possible.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        return socket.create_server((address.host, address.port), family=family)
+    except OSError as error:
+        raise ConfigError(f"--http: {address.host}:{address.port}: {error.strerror or error}") from None
 
 
 class _Signals:

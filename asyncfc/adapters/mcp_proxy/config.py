@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,9 @@ def read_config(raw: Any, place: str = "config", environment: Mapping[str, str] 
         config = Config.model_validate({**raw, "mcpServers": faults.servers(raw["mcpServers"])})
     except ValidationError as error:
         lines = [
-            f"{place}: {line}" for details in error.errors(include_url=False) for line in _explain(details)
+            f"{place}: {line}"
+            for details in error.errors(include_url=False)
+            for line in _explain(details, raw)
         ]
         raise ConfigError("\n".join(lines)) from None
     if faults.missing:
@@ -119,10 +121,9 @@ class _Expanded:
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
-def _explain(details: Mapping[str, Any]) -> Iterator[str]:
+def _explain(details: Mapping[str, Any], raw: Any) -> Iterator[str]:
     """Where it is, what is expected, what stands there."""
     path = ".".join(str(part) for part in details["loc"])
-    given = details["input"]
     if details["type"] == "extra_forbidden":
         *parents, key = map(str, details["loc"])
         known = ", ".join(_known_keys(parents))
@@ -135,7 +136,21 @@ def _explain(details: Mapping[str, Any]) -> Iterator[str]:
         yield f"{path}: {details['msg']}"
     else:
         message = details["msg"].removeprefix("Value error, ")
-        yield f"{path}: {message}; there stands {json.dumps(given, default=str)[:200]}"
+        yield f"{path}: {message}; there stands {_shown(raw, details['loc'])}"
+
+
+def _shown(raw: Any, path: Sequence[int | str]) -> str:
+    """What stands there, as it was written: before variables are put in, and without what may be secret."""
+    for part in path:
+        try:
+            raw = raw[part]
+        except (KeyError, IndexError, TypeError):
+            return "nothing"
+    if isinstance(raw, dict):
+        return f"an object with {', '.join(map(repr, raw)) or 'nothing in it'}"
+    if {"env", "headers"} & set(path):
+        return f"a {type(raw).__name__}"
+    return json.dumps(raw)[:200]
 
 
 _FIELD = re.compile(r"field '(\w+)'")

@@ -11,8 +11,9 @@ import asyncio
 import json
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from ipaddress import ip_address
 from typing import Any
 
 import uvicorn
@@ -25,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from asyncfc.adapters.mcp_proxy.config import ConfigError
 from asyncfc.adapters.mcp_proxy.host import Host
 
 _log = logging.getLogger(__name__)
@@ -32,7 +34,6 @@ _log = logging.getLogger(__name__)
 PATH = "/mcp"
 IDLE = 30 * 60.0
 """Seconds after which a host that asks for nothing, and does not listen, counts as gone."""
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Application:
@@ -41,14 +42,14 @@ class Application:
     Args:
         new_host: makes a host.
         close: ends one that has gone.
-        security: which addresses may be asked for; None: any.
+        security: which addresses may be asked for.
     """
 
     def __init__(
         self,
         new_host: Callable[[], Host],
         close: Callable[[Host], Coroutine[Any, Any, None]],
-        security: TransportSecuritySettings | None,
+        security: TransportSecuritySettings,
     ) -> None:
         self._new_host = new_host
         self._close = close
@@ -136,12 +137,10 @@ class WebServer(uvicorn.Server):
         yield
 
 
-def web_server(application: Application, host: str, port: int) -> WebServer:
-    """Serves the application at an address."""
+def web_server(application: Application) -> WebServer:
+    """Serves the application, at a socket that it gets."""
     config = uvicorn.Config(
         application,
-        host=host,
-        port=port,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -150,16 +149,40 @@ def web_server(application: Application, host: str, port: int) -> WebServer:
     return WebServer(config)
 
 
-def security_of(host: str) -> TransportSecuritySettings | None:
-    """At a loopback address, only requests for such an address: pages of a browser must not get in."""
-    if host not in LOOPBACK:
-        return None
-    names = ["127.0.0.1", "localhost", "[::1]"]
+def security_of(host: str, allowed: Sequence[str] = ()) -> TransportSecuritySettings:
+    """Only requests for certain names are served: a page in a browser must not get in by a name of its own.
+
+    Args:
+        host: what is listened at.
+        allowed: further names that may be asked for.
+
+    Raises:
+        ConfigError: others than this machine can reach it, and no name is allowed.
+    """
+    if not is_loopback(host) and not allowed:
+        raise ConfigError(
+            f"--http: others than this machine can reach {host}, and nobody is asked who they are. "
+            "If that is meant, name the hosts that may be asked for: --allow-host NAME"
+        )
+    names = ["127.0.0.1", "localhost", "[::1]", *allowed]
     return TransportSecuritySettings(
         enable_dns_rebinding_protection=True,
-        allowed_hosts=[f"{name}:*" for name in names],
-        allowed_origins=[f"http://{name}:*" for name in names],
+        allowed_hosts=[one for name in names for one in (name, f"{name}:*")],
+        allowed_origins=[
+            f"{scheme}://{one}"
+            for scheme in ("http", "https")
+            for name in names
+            for one in (name, f"{name}:*")
+        ],
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 async def _id_of(request: Request) -> Any:

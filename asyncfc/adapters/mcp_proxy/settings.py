@@ -55,7 +55,7 @@ class ServerSettings(BaseModel):
     """Names and patterns of tools that are answered with their outcome only, never with a handle."""
     timeout: Seconds | None = None
     """Seconds for each call, where its effects do not say it. None: that of the proxy."""
-    start_timeout: Seconds = 60.0
+    start_timeout: Seconds = 20.0
     """Seconds until it has to be connected."""
 
     @field_validator("effects")

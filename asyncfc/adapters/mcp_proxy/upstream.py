@@ -61,6 +61,8 @@ class Upstream:
         self._changed = changed
         self._client: Client | None = None
         self._up = asyncio.Event()
+        self._failed = asyncio.Event()
+        """Once connecting has failed."""
         self._stop = asyncio.Event()
         self._ended = asyncio.Event()
         self._fault = "it has not been started"
@@ -69,10 +71,13 @@ class Upstream:
         self._relist: asyncio.Event = asyncio.Event()
 
     async def start(self) -> bool:
-        """Connect; False if that has not come about in time. It is tried again in the background."""
+        """Connect; False if that has failed, or has not come about in time.
+
+        It is tried again in the background: one server must not keep a host waiting for the others.
+        """
         self._keeper = asyncio.create_task(self._keep(), name=f"mcp-{self.name}")
         try:
-            await asyncio.wait_for(self._up.wait(), self.settings.start_timeout)
+            await asyncio.wait_for(_first(self._up.wait(), self._failed.wait()), self.settings.start_timeout)
         except TimeoutError:
             self._fault = f"it did not answer within {self.settings.start_timeout:g} s ({self._fault})"
             _log.warning("server %r is not connected: %s", self.name, self._fault)
@@ -167,6 +172,7 @@ class Upstream:
                 await self._connect()
             except Exception as error:  # whatever it is: the command is missing, the server refuses, ...
                 self._fault = _first_line(error)
+                self._failed.set()
                 _log.warning("server %r: %s", self.name, self._fault)
             else:
                 self._fault = "it has ended"

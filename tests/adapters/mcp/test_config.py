@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from asyncfc.adapters.mcp_proxy.catalog import unique_names
 from asyncfc.adapters.mcp_proxy.command import run
 from asyncfc.adapters.mcp_proxy.config import ConfigError, load_config, read_config
+from asyncfc.adapters.mcp_proxy.http import security_of
 
 
 def with_fs(**asyncfc: Any) -> dict[str, Any]:
@@ -47,7 +50,7 @@ def test_what_hosts_write_is_understood_and_their_own_keys_are_left_alone() -> N
         ({"mcpServers": {}}, "config: mcpServers: Dictionary should have at least 1 item"),
         (
             {"mcpServers": {"a": {}}},
-            "config: mcpServers.a: expected either 'command' or 'url'; there stands {}",
+            "config: mcpServers.a: expected either 'command' or 'url'; there stands an object with",
         ),
         (
             {"mcpServers": {"a": {"command": "x", "url": "y"}}},
@@ -168,3 +171,68 @@ def test_the_checked_sections_survive_a_round_through_json() -> None:
     config = read_config(json.loads(json.dumps(raw)), environment={})
     effects = config.servers["fs"].asyncfc.effects
     assert (effects["a"].reads, effects["b*"].pure) == (("x", "y"), True)
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        {"type": "http", "headers": {"Authorization": "Bearer ${TOKEN}"}},
+        {"command": "x", "env": {"KEY": "${TOKEN}", "N": 3}},
+        {"command": "x", "args": "--token=${TOKEN}"},
+        {"command": "x", "env": "${TOKEN}"},
+        {"url": "u", "headers": {"Authorization": "literal sk-SECRET", "X": 3}},
+    ],
+)
+def test_what_may_be_secret_is_not_printed(server: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_config({"mcpServers": {"a": server}}, environment={"TOKEN": "sk-SECRET"})
+    assert "sk-SECRET" not in str(caught.value)
+    assert "mcpServers.a" in str(caught.value)
+
+
+def test_a_name_that_another_server_has_gets_its_server_too() -> None:
+    keys = [("a", "x"), ("b", "x"), ("c", "a__x")]
+    assert unique_names(keys) == {
+        ("a", "x"): "a__x",
+        ("b", "x"): "b__x",
+        ("c", "a__x"): "c__a__x",
+    }
+
+
+def test_names_have_characters_that_hosts_take() -> None:
+    assert unique_names([("my files.v2", "x"), ("b", "x")])["my files.v2", "x"] == "my_files_v2__x"
+
+
+def test_two_tools_that_cannot_be_told_apart_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"mcpServers\.a.b: 'x' would be called 'a_b__x', as another is"):
+        unique_names([("a.b", "x"), ("a b", "x")])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "LOCALHOST", "::1"])
+def test_at_a_loopback_address_only_its_names_may_be_asked_for(host: str) -> None:
+    security = security_of(host)
+    assert security.enable_dns_rebinding_protection
+    assert "127.0.0.1:*" in security.allowed_hosts
+    assert "evil.example:*" not in security.allowed_hosts
+
+
+def test_an_address_that_others_reach_needs_names_that_may_be_asked_for() -> None:
+    with pytest.raises(ConfigError, match=r"reach 0\.0\.0\.0, .*--allow-host NAME"):
+        security_of("0.0.0.0")
+    security = security_of("0.0.0.0", ["box.example"])
+    assert "box.example:*" in security.allowed_hosts
+    assert "https://box.example" in security.allowed_origins
+
+
+def test_trust_is_not_for_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mcp.json").write_text('{"mcpServers": {"a": {"command": "x"}}}')
+    assert run(tmp_path / "mcp.json", [], trust=True) == 2
+    assert "--trust goes with a COMMAND" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mcp.json").write_text('{"mcpServers": {"a": {"command": "x"}}}')
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run(tmp_path / "mcp.json", [], f"127.0.0.1:{port}") == 2
+    assert f"--http: 127.0.0.1:{port}: " in capsys.readouterr().err

@@ -54,6 +54,18 @@ def test_hints_count_where_they_are_trusted(annotations: str, trusted: bool, exp
     assert effects_of(hints(annotations), server="fs", trusted=trusted) == expected
 
 
+def test_what_is_declared_without_a_level_is_irreversible_if_it_is_to_be() -> None:
+    found = effects_of(None, server="shop", trusted=False, declared={"writes": "shop"}, irreversible=True)
+    assert found == {"writes": "shop", "level": "irreversible"}
+
+
+def test_a_name_that_fits_no_tool_is_refused() -> None:
+    tools = [Tool(name="pay", input_schema={"type": "object"})]
+    fault = r"irreversible has 'py', which fits no tool; they are \['pay'\]"
+    with pytest.raises(DeclarationError, match=fault):
+        declared_for(tools, server="shop", trust=True, irreversible=["p*", "py"])
+
+
 @pytest.mark.parametrize("trusted", [True, False])
 @pytest.mark.parametrize("declared", ["pure", {"writes": "fs:{path}", "level": "write"}])
 def test_what_is_declared_wins_over_hints_and_over_a_list_of_the_irreversible(
