@@ -147,10 +147,10 @@ def test_an_outcome_on_its_way_to_the_model_is_an_event_and_so_is_that_it_was_se
             await session.finish()
             events.clear()
             with session.sampling():
-                assert [event.kind for event in events] == ["delivered"]
+                assert [event.kind for event in events] == ["sampling", "delivered"]
         return [event.kind for event in events]
 
-    assert run_virtual(main) == ["delivered", "seen"]
+    assert run_virtual(main) == ["sampling", "delivered", "seen", "sampled"]
 
 
 def test_a_call_that_was_cancelled_says_why() -> None:

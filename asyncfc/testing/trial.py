@@ -105,8 +105,11 @@ class Trial:
 
     def refused(self, error: type[BaseException]) -> dict[int, Recorded]:
         """The calls that failed in this way before they entered the order."""
-        sealed = self.times("sealed")
-        failed = {n: o for n, o in enumerate(self.outcomes) if isinstance(o, Failure) and n not in sealed}
+        entered = {event.call for event in self.events if event.kind == "sealed" and event.data["level"]}
+        orders = [future.leader.order for future in self.futures]
+        failed = {
+            n: o for n, o in enumerate(self.outcomes) if isinstance(o, Failure) and orders[n] not in entered
+        }
         return {n: Recorded(o, ran=False) for n, o in failed.items() if isinstance(o.error, error)}
 
     def settle(self) -> None:

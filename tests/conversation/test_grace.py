@@ -384,17 +384,20 @@ def test_every_decision_is_an_event_of_the_first_call() -> None:
     assert [event.data["held_s"] for event in found] == [near(0.5), near(BUDGET), 0, 0]
 
 
-def test_a_session_that_does_not_decide_says_nothing() -> None:
+@pytest.mark.parametrize(("grace", "held"), [(0, []), (1, ["settled"]), (0.25, ["budget spent"])])
+def test_a_session_that_is_told_how_long_to_hold_says_what_came_of_it(grace: float, held: list[str]) -> None:
     events: list[Event] = []
 
     async def main() -> None:
-        async def quick() -> None: ...
+        async def slow() -> None:
+            await asyncio.sleep(0.5)
 
-        async with Session([quick], grace=1, on_event=events.append) as session:
-            await session.submit([Call("c", "quick", {})])
+        async with Session([slow], grace=grace, on_event=events.append) as session:
+            await session.submit([Call("c", "slow", {})])
+            await session.finish()
 
     run_virtual(main)
-    assert "held" not in {event.kind for event in events}
+    assert [event.data["decision"] for event in events if event.kind == "held"] == held
 
 
 # --- the numbers ------------------------------------------------------------------------------------
