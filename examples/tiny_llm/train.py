@@ -3,7 +3,7 @@
     first     synchronous transcripts only
     second    synchronous transcripts, pipelines, and CML
 
-Takes up to twenty minutes on two cores. Everything that is random is seeded; two runs on different
+Takes some twenty minutes on two cores. Everything that is random is seeded; two runs on different
 machines differ by rounding, not in accuracy. Progress goes to stderr.
 """
 
@@ -221,15 +221,9 @@ def pointing_loss(
         for part in (attention.q_proj, attention.k_proj)
     ]
     queries, keys = apply_rotary_pos_emb(*projected, *seen["position_embeddings"])
-    losses = []
-    for number, pairs in enumerate(pointers):
-        if not pairs:
-            continue
-        mine = row == number
-        scores = queries[number, 0, query[mine]] @ keys[number, 0].T * size**-0.5
-        later = torch.arange(keys.shape[2]) > query[mine][:, None]
-        losses.append(functional.cross_entropy(scores.masked_fill(later, -1e9), key[mine], reduction="sum"))
-    return torch.stack(losses).sum() / len(row)
+    scores = (queries[:, 0] @ keys[:, 0].mT * size**-0.5)[row, query]
+    later = torch.arange(keys.shape[2]) > query[:, None]
+    return functional.cross_entropy(scores.masked_fill(later, -1e9), key)
 
 
 def rate_at(recipe: Recipe, step: int) -> float:
