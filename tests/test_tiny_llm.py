@@ -6,6 +6,7 @@ import json
 import random
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from examples.tiny_llm.language import (
     tools,
 )
 from examples.tiny_llm.tokenizer import CML, SPECIAL, TEMPLATE, Which, build, pieces
-from examples.tiny_llm.train import IGNORE, RECIPES, config, example, loss_of, save
+from examples.tiny_llm.train import IGNORE, RECIPES, config, example, loss_of, save, train
 from examples.tiny_llm.transcripts import transcript
 
 torch.set_num_threads(1)
@@ -273,6 +274,16 @@ def test_a_training_step_runs_and_training_lowers_the_loss() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] - 0.5
+
+
+@pytest.mark.slow
+def test_a_recipe_runs_from_end_to_end_and_gives_the_same_twice() -> None:
+    recipe = replace(RECIPES["first"], steps=3, polish=2, copying=1, easy=1, warm_up=1, tokens=512)
+    first, second = (train(recipe, TOKENIZERS["first"]) for _ in range(2))
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+    untrained = train(replace(recipe, steps=1, polish=0), TOKENIZERS["first"])
+    assert not torch.equal(first.lm_head.weight, untrained.lm_head.weight)
 
 
 def test_a_saved_model_loads_as_it_was(tmp_path: Path) -> None:
