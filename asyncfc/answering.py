@@ -40,11 +40,15 @@ class Answering:
         self._held = 0.0
         self._state: Literal["open", "committed", "answered", "withdrawn", "retried"] = "open"
 
-    async def answers(self, hold: bool = True) -> list[Answer]:
+    async def answers(self, hold: bool = True, *, patience: float | None = None) -> list[Answer]:
         """One answer per call, in order, after holding them for at most the session's grace.
 
         With `hold=False` they are not held. Where a call was withheld because outcomes had not been seen,
         the answers wait for these, and the answer of that call carries them (DESIGN E4).
+
+        Args:
+            hold: for the grace.
+            patience: seconds to wait for unseen outcomes; what still runs then is named. None: any time.
 
         Raises:
             TranscriptError: the message is not committed, or has been answered.
@@ -54,7 +58,7 @@ class Answering:
         try:
             held = await self._hold() if hold and self._core.grace != 0 else 0.0
             if self._withheld:
-                await wait_settled(self._blind)
+                await wait_settled(self._blind, timeout=patience)
         except BaseException:  # the caller was cancelled: it may ask again; else the outcomes are delivered
             self._state = "committed"
             self._leave_for_later(self._futures)

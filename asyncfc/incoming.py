@@ -221,13 +221,14 @@ class Incoming:
         answer = await self._message.answer(asked.future, together=together)
         return CallReply(asked.call, asked.kind, answer.text, answer, answer.future.outcome)
 
-    async def answers(self, *, direct: bool = False) -> list[CallReply]:
+    async def answers(self, *, direct: bool = False, patience: float | None = None) -> list[CallReply]:
         """What each call is answered with, in order, once its awaits and the grace are over.
 
         An inline call has no text here; its outcome is waited for with its future.
 
         Args:
             direct: with outcomes only; wait for all calls.
+            patience: seconds to wait for what a withheld call was to have seen; None: any time.
         """
         if self.cut_off is not None:
             return [CallReply(asked.call, asked.kind, self._wording.cut_off, None) for asked in self._asked]
@@ -237,7 +238,7 @@ class Incoming:
             here = {asked.future for asked in self._asked if asked.kind == "call"}
             self._message.owe({future for future in here if future is not None and not future.shown})
             raise
-        given = iter(await self._message.answers(hold=not self._waits))
+        given = iter(await self._message.answers(hold=not self._waits, patience=patience))
         answers = [None if asked.future is None else next(given) for asked in self._asked]
         outcomes = [None if answer is None else answer.future.outcome for answer in answers]
         return [

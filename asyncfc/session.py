@@ -25,11 +25,11 @@ import itertools
 import os
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from asyncfc.conversation.delivery import Delivery, Note, Outbox
+from asyncfc.conversation.delivery import Delivery, Note, Outbox, Receipt
 from asyncfc.conversation.handles import Handles
 from asyncfc.conversation.wording import Wording
 from asyncfc.core import Answer, Awaited, Core, Finished, Grace, SameMessage
@@ -298,11 +298,9 @@ class Session:
         """
         if self._outbox.has_notes:
             return
-        emit = self._core.emit
-        if emit is None:
-            await wait_settled(futures, any_one=any_one, timeout=timeout, bell=self._bell)
-            return
-        with self._telling_of_wait([future.order for future in futures if not future.settled]):
+        told = self._core.emit is not None
+        pending = [future.order for future in futures if not future.settled] if told else []
+        with self._telling_of_wait(pending) if pending else nullcontext():
             await wait_settled(futures, any_one=any_one, timeout=timeout, bell=self._bell)
 
     @contextmanager
@@ -324,6 +322,21 @@ class Session:
             NotSettled: there is no outcome yet.
         """
         future.result() if future.outcome is None else self._outbox.tell(future)
+
+    @contextmanager
+    def receipt(self) -> Iterator[Receipt]:
+        """Note what the model is told within this, so that `untell` can take it back."""
+        with self._outbox.receipt() as receipt:
+            yield receipt
+
+    def untell(self, receipt: Receipt, calls: Mapping[Future, Call]) -> None:
+        """What was told has got lost on its way; it is delivered once more.
+
+        Args:
+            receipt: of what was told.
+            calls: those that were answered with their outcome.
+        """
+        self._outbox.untell(receipt, calls)
 
     @contextmanager
     def sampling(self) -> Iterator[list[Delivery | Note]]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import partial
 
 from asyncfc.conversation.wording import Wording
@@ -46,6 +47,19 @@ class Note:
     source: str
     text: str
     """As the model reads it: names the source; what looks like a handle of this session is inert."""
+
+
+@dataclass(slots=True, eq=False)
+class Receipt:
+    """What was told within a `receipt`, for the case that it did not arrive."""
+
+    outbox: Outbox
+    told: dict[Future, str | None] = field(default_factory=dict)
+    """Outcomes that had not been seen before; with the arguments in short of those that were owed."""
+
+
+_RECEIPT: ContextVar[Receipt | None] = ContextVar("asyncfc_receipt", default=None)
+"""Where what is told now is noted: answers to several requests may be made at the same time."""
 
 
 class Outbox:
@@ -113,9 +127,14 @@ class Outbox:
         return self._text(future)
 
     def answer_withheld(self, future: Future, blind: Sequence[Future]) -> str:
-        """Answer a call that was withheld until the outcomes of these are seen; the text carries them."""
-        carried = [self.tell(earlier).text for earlier in blind if earlier.order in self._owed]
-        return "\n\n".join([self.answer(future), *carried])
+        """Answer a call that was withheld until the outcomes of these are seen; the text carries them.
+
+        Those that have not settled are named: the answer was not to wait for them any longer.
+        """
+        owed = [earlier for earlier in blind if earlier.order in self._owed]
+        parts = [self.answer(future), *(self.tell(earlier).text for earlier in owed if earlier.settled)]
+        names = ", ".join(f"{earlier.handle} ({earlier.tool})" for earlier in blind if not earlier.settled)
+        return "\n\n".join([*parts, self._wording.still_running.format(handles=names)] if names else parts)
 
     def tell(self, future: Future) -> Delivery:
         """Hand a settled outcome over; it is no longer owed."""
@@ -128,6 +147,33 @@ class Outbox:
                 handle=handle, tool=future.tool, arguments=arguments, text=text
             )
         return Delivery(future.call_id, future.tool, handle, text, future.outcome, future)
+
+    @contextmanager
+    def receipt(self) -> Iterator[Receipt]:
+        """Note what is told within this, so that it can be told again if it gets lost; see `untell`."""
+        token = _RECEIPT.set(receipt := Receipt(self))
+        try:
+            yield receipt
+        finally:
+            _RECEIPT.reset(token)
+
+    def untell(self, receipt: Receipt, calls: Mapping[Future, Call]) -> None:
+        """What was told has not arrived: it is due again, whether or not it counted as seen.
+
+        Args:
+            receipt: of what was told.
+            calls: those that were answered with their outcome, so that they were never owed.
+        """
+        for future, owed_as in receipt.told.items():
+            order = future.order
+            made = _in_short(calls[future], self._grammar) if future in calls else "{}"
+            future.seen = False
+            self._told.pop(order, None)
+            self._unseen[order] = self._owed[order] = self._due[order] = future
+            self._in_short[order] = made if owed_as is None else owed_as
+        self._unseen = dict(sorted(self._unseen.items()))
+        if self._retention is not None:
+            self._retention.unsee(receipt.told)
 
     def post(self, text: str, source: str) -> None:
         """Put a text from elsewhere among the deliveries."""
@@ -187,7 +233,11 @@ class Outbox:
         self._owed.pop(future.order, None)
         self._due.pop(future.order, None)
         self._told[future.order] = future
-        return self._in_short.pop(future.order, None)
+        in_short = self._in_short.pop(future.order, None)
+        receipt = _RECEIPT.get()
+        if receipt is not None and receipt.outbox is self and not future.seen:
+            receipt.told.setdefault(future, in_short)
+        return in_short
 
     def _fall_due(self, future: Future) -> None:
         if future.order in self._owed:

@@ -89,6 +89,12 @@ class Retention:
                 self._offer(future)
         self._shrink()
 
+    def unsee(self, futures: Iterable[Future]) -> None:
+        """The model has not seen these after all; those that are kept stay."""
+        for future in futures:
+            self._seen.discard(future)
+            self._spare.pop(future, None)
+
     def _leave(self, inputs: tuple[Future, ...], future: Future) -> None:
         self.unpin(inputs)
         self.keep(future)

@@ -386,3 +386,36 @@ def test_short_arguments_do_not_end_within_a_handle() -> None:
         owe(box, 0, {"q": "x" * (length - 8) + " $k7qz_1234", "more": "y" * 99}).settle(value("v"))
         (delivery,) = request(box)
         assert not re.search(r"\$k7qz_\d+…", delivery.text)
+
+
+def test_what_was_told_in_an_answer_that_got_lost_is_delivered_once_more() -> None:
+    box = outbox()
+    owed = owe(box, 0, '{"a": 1}')
+    call, answered = emit(box, 1, '{"b": 2}')
+    _, other = emit(box, 2)
+    for future in (owed, answered, other):
+        future.settle(value("x"))
+    with box.receipt() as receipt:
+        text = box.answer(answered)
+        assert futures(request(box)) == [owed]
+    box.answer(other)  # in another answer
+    request(box)
+    assert owed.seen
+    box.untell(receipt, {answered: call})
+    assert (box.unseen(), box.owed) == ([owed, answered], [owed, answered])
+    first, second = request(box)
+    assert 'look({"a": 1})' in first.text
+    assert 'look({"b": 2})' in second.text
+    assert second.text.endswith(text)
+    assert (request(box), box.unseen(), answered.seen) == ([], [], True)
+
+
+def test_what_had_been_seen_before_a_lost_answer_is_not_told_again() -> None:
+    box = outbox()
+    future = owe(box, 0)
+    future.settle(value("x"))
+    request(box)
+    with box.receipt() as receipt:
+        box.tell(future)
+    box.untell(receipt, {})
+    assert (request(box), box.unseen()) == ([], [])

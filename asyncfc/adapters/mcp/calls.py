@@ -64,16 +64,21 @@ async def call_tool(
         ) from error
 
 
-async def has_read_all(client: AnyClient) -> None:
-    """Wait until the server has answered a question, or the connection has ended."""
+async def has_read_all(client: AnyClient) -> bool:
+    """Wait until the server has answered a question; False if the connection has ended."""
     session = client.session if isinstance(client, Client) else client
     try:
         if session.protocol_version in MODERN_PROTOCOL_VERSIONS:
             await session.list_tools()
         else:
             await session.send_request(types.PingRequest(), types.EmptyResult)
-    except (MCPError, ValidationError, RuntimeError):
-        return  # it has refused to answer, which is an answer, or is gone
+    except MCPError as error:  # to refuse to answer is an answer
+        return error.code != CONNECTION_CLOSED
+    except ValidationError:
+        return True
+    except RuntimeError:  # the client has been closed
+        return False
+    return True
 
 
 def _data(error: MCPError) -> str:

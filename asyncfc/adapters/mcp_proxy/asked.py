@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 import mcp_types as types
+from mcp import MCPError
 from mcp.server import ServerRequestContext
+from mcp.shared.message import ServerMessageMetadata
+from mcp_types import CONNECTION_CLOSED
+from pydantic import BaseModel
 
 from asyncfc.conversation.grace import hold_for
 from asyncfc.execution.scheduler import Scheduler
 from asyncfc.futures.future import Future, wait_settled
 from asyncfc.futures.outcome import Cancelled
+
+_R = TypeVar("_R", bound=BaseModel)
 
 
 class Asked:
@@ -29,6 +35,7 @@ class Asked:
         self._context = context
         self._inline = inline
         self._answered = False
+        self._lost = asyncio.Event()
         self._bell = Future("", "asks the person", -1)
 
     async def report(self, progress: float, total: float | None = None, message: str | None = None) -> None:
@@ -41,6 +48,34 @@ class Asked:
         self._inline = True
         if not self._bell.settled:
             self._bell.settle(Cancelled("rung"))
+
+    @property
+    def waits(self) -> bool:
+        """Whether the host can be asked something on the stream of its request."""
+        return not (self._answered or self._lost.is_set()) and self._context.session.can_send_request
+
+    def lose(self) -> None:
+        """Nothing reaches the host on the stream of its request any more."""
+        self._lost.set()
+
+    async def ask(self, request: Any, result: type[_R]) -> _R:
+        """Ask the host something on the stream of its request.
+
+        Raises:
+            MCPError: the host refuses, or the stream is lost.
+        """
+        metadata = ServerMessageMetadata(related_request_id=self._context.request_id)
+        asking = asyncio.create_task(self._context.session.send_request(request, result, metadata=metadata))
+        lost = asyncio.create_task(self._lost.wait())
+        try:
+            await asyncio.wait([asking, lost], return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise MCPError(CONNECTION_CLOSED, "the host has dropped the request on which it was asked")
+            return asking.result()
+        finally:
+            for task in (asking, lost):
+                task.cancel()
+            await asyncio.gather(asking, lost, return_exceptions=True)
 
     async def until_answer(self, future: Future, scheduler: Scheduler, grace: float) -> None:
         """Wait as long as the answer is worth it: at most for the grace, and not for what takes longer.

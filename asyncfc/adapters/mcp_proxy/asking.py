@@ -10,11 +10,14 @@ import mcp_types as types
 from mcp import MCPError
 from mcp.client import ClientRequestContext
 from mcp.server.session import ServerSession
-from mcp_types import CONNECTION_CLOSED
+from mcp_types import INVALID_REQUEST
 from pydantic import BaseModel
 
 from asyncfc.adapters.mcp_proxy.asked import Asked
 
+PATIENCE = 5.0
+"""Seconds that a host has to listen: over HTTP it begins to do so some time after its handshake."""
+PAUSE = 0.1
 _R = TypeVar("_R", bound=BaseModel)
 
 
@@ -23,16 +26,26 @@ class Person:
 
     Args:
         running: the calls of a server that run, by its name, to be answered inline from now on.
+        waiting: all requests of the host that have not been answered. Over HTTP it hears a question on the
+            stream of one of these, or if it listens beside them.
     """
 
-    def __init__(self, running: Callable[[str], list[Asked]]) -> None:
+    def __init__(self, running: Callable[[str], list[Asked]], waiting: Callable[[], list[Asked]]) -> None:
         self._running = running
+        self._waiting = waiting
+        self._hears: Callable[[], bool] = bool
         self._reached = asyncio.Event()
         self._channel: ServerSession | None = None
 
-    def reached_by(self, session: ServerSession) -> None:
-        """The handshake is over."""
+    def reached_by(self, session: ServerSession, hears: Callable[[], bool]) -> None:
+        """The handshake is over.
+
+        Args:
+            session: of the host.
+            hears: whether the host hears what is asked on no request of its own.
+        """
         self._channel = session
+        self._hears = hears
         self._reached.set()
 
     def gone(self) -> None:
@@ -78,9 +91,19 @@ class Person:
             for asked in self._running(server):
                 asked.hold()
         await self._reached.wait()
-        if self._channel is None:
-            return types.ErrorData(code=CONNECTION_CLOSED, message="the host has gone")
-        try:
-            return await self._channel.send_request(request, result)
-        except MCPError as error:
-            return error.error
+        clock = asyncio.get_running_loop().time
+        end = clock() + PATIENCE
+        while self._channel is not None:
+            try:
+                # What it does at the moment is what the question is about, most likely.
+                waiting = [asked for asked in (*self._running(server), *self._waiting()) if asked.waits]
+                if waiting:
+                    return await waiting[0].ask(request, result)
+                if self._hears():
+                    return await self._channel.send_request(request, result)
+            except MCPError as error:
+                return error.error
+            if clock() >= end:
+                return types.ErrorData(code=INVALID_REQUEST, message="the host cannot be asked now")
+            await asyncio.sleep(PAUSE)
+        return types.ErrorData(code=INVALID_REQUEST, message="the host has gone")

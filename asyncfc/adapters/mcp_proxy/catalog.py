@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,7 +11,7 @@ from typing import Any
 
 import mcp_types as types
 
-from asyncfc.adapters.mcp.effects import Declared, is_named
+from asyncfc.adapters.mcp.effects import Declared, effects_of, is_named
 from asyncfc.adapters.mcp.tools import check_patterns, declared_for, returns_of
 from asyncfc.adapters.mcp_proxy.config import ConfigError
 from asyncfc.adapters.mcp_proxy.upstream import Upstream
@@ -19,6 +20,8 @@ from asyncfc.conversation.formats.base import ToolSchema
 from asyncfc.dialogue import Dialogue
 from asyncfc.errors import DeclarationError
 from asyncfc.tools import Tool
+
+_log = logging.getLogger(__name__)
 
 BETWEEN = "__"
 """Stands between the name of a server and that of its tool where the latter alone is not unique."""
@@ -65,8 +68,14 @@ def _with_server(server: str, name: str) -> str:
     return f"{_UNUSUAL.sub('_', server)}{BETWEEN}{name}"
 
 
-def entries(upstreams: Iterable[Upstream], timeout: float | None) -> dict[str, Entry]:
+def entries(upstreams: Iterable[Upstream], timeout: float | None, *, strict: bool = True) -> dict[str, Entry]:
     """All tools by the names that the host gets.
+
+    Args:
+        upstreams: that have listed their tools, as far as they are connected.
+        timeout: seconds for each call, where neither its effects nor its server say it.
+        strict: effects must fit the tools. Else, when a server has changed its tools under a host, what is
+            known of a tool stays, others are barriers, and a server of which nothing is known is left out.
 
     Raises:
         ConfigError: effects for a tool that its server does not have, or two tools of one name.
@@ -76,11 +85,17 @@ def entries(upstreams: Iterable[Upstream], timeout: float | None) -> dict[str, E
     names = unique_names(dict.fromkeys(keys), (AWAIT_FUTURE, CANCEL_FUTURE))
     found: dict[str, Entry] = {}
     for upstream in upstreams:
-        declared = _declared(upstream, timeout)
+        try:
+            declared = _declared(upstream, timeout)
+        except ConfigError as error:
+            if strict:
+                raise
+            declared = _known(upstream, str(error))
         for tool in upstream.tools:
-            name = names[upstream.name, tool.name]
-            inline = is_named(tool.name, upstream.settings.inline)
-            found[name] = Entry(name, upstream, tool, declared[tool.name], inline)
+            if tool.name in declared:
+                name = names[upstream.name, tool.name]
+                inline = is_named(tool.name, upstream.settings.inline)
+                found[name] = Entry(name, upstream, tool, declared[tool.name], inline)
     return found
 
 
@@ -152,7 +167,7 @@ def _declared(upstream: Upstream, timeout: float | None) -> dict[str, Declared |
         return {}
     try:
         check_patterns("inline", settings.inline, [tool.name for tool in upstream.tools])
-        return declared_for(
+        upstream.declared = declared_for(
             upstream.tools,
             server=upstream.name,
             trust=settings.trust,
@@ -163,6 +178,27 @@ def _declared(upstream: Upstream, timeout: float | None) -> dict[str, Declared |
     except DeclarationError as error:
         place = _PLACE.sub(r"effects.\1", str(error), count=1)
         raise ConfigError(f"mcpServers.{upstream.name}.asyncfc.{place}") from None
+    upstream.declared_for = {tool.name: tool.input_schema for tool in upstream.tools}
+    upstream.misfit = None
+    return upstream.declared
+
+
+def _known(upstream: Upstream, fault: str) -> dict[str, Declared | None]:
+    """What is known of the tools of a server to which its settings do not fit any more."""
+    if upstream.misfit != fault:
+        upstream.misfit = fault
+        _log.error("%s", fault)
+    if not upstream.declared:
+        return {}
+    patterns = upstream.settings.irreversible
+    known: dict[str, Declared | None] = {}
+    for tool in upstream.tools:
+        if upstream.declared_for.get(tool.name) == tool.input_schema:
+            known[tool.name] = upstream.declared[tool.name]
+        else:
+            final = is_named(tool.name, patterns)
+            known[tool.name] = effects_of(None, server=upstream.name, trusted=False, irreversible=final)
+    return known
 
 
 _PLACE = re.compile(r"^effects\['(.*?)'\]")

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -26,6 +27,7 @@ from mcp.server.runner import serve_loop
 from mcp_types import INTERNAL_ERROR
 
 from asyncfc.adapters.mcp.results import Blocks, passable, value_of
+from asyncfc.adapters.mcp_proxy.answers import Answers
 from asyncfc.adapters.mcp_proxy.asked import ASKED, Asked
 from asyncfc.adapters.mcp_proxy.asking import Person
 from asyncfc.adapters.mcp_proxy.catalog import Entry, entries, offered, session_tool
@@ -35,6 +37,7 @@ from asyncfc.adapters.mcp_proxy.settings import Config
 from asyncfc.adapters.mcp_proxy.transport import Opens
 from asyncfc.adapters.mcp_proxy.upstream import Upstream
 from asyncfc.adapters.mcp_proxy.wording import PROXY_WORDING, instructions
+from asyncfc.adapters.mcp_proxy.written import hears_of, written_of
 from asyncfc.conversation.control import AWAIT_FUTURE
 from asyncfc.conversation.delivery import Delivery, Note
 from asyncfc.conversation.formats.base import ReplyCall
@@ -79,7 +82,11 @@ class Host:
         self._entries: dict[str, Entry] = {}
         self._running: dict[str, list[Asked]] = {}
         self._unanswered: dict[types.RequestId, Future] = {}
-        self._person = Person(lambda server: self._running.get(server, []))
+        self._answers = Answers()
+        self._connected = False
+        self._unsaid = False
+        self._waiting: list[Asked] = []
+        self._person = Person(lambda server: self._running.get(server, []), lambda: self._waiting)
         self.upstreams: list[Upstream] = []
         self.fault: ConfigError | None = None
         """What the servers have shown to be wrong in the configuration."""
@@ -113,7 +120,11 @@ class Host:
 
     async def close(self) -> None:
         """Give up what has not ended, and disconnect."""
-        finished = await self._session.close()
+        closing = asyncio.create_task(self._session.close())
+        await asyncio.sleep(0)  # all calls that wait are taken back
+        for upstream in self.upstreams:
+            upstream.let_go()
+        finished = await closing
         for future in finished.left:
             _log.warning("%s (%s) has not ended; it is given up", future.tool, future.handle)
         await asyncio.gather(*(upstream.stop() for upstream in self.upstreams))
@@ -136,16 +147,26 @@ class Host:
                 server.asyncfc,
                 client={**callbacks, **self._passing.callbacks(name)},
                 changed=self._changed,
+                remote=server.url is not None,
             )
             self._passing.heard_by(upstream)
             self.upstreams.append(upstream)
         await asyncio.gather(*(upstream.start() for upstream in self.upstreams))
-        self._take_stock()
+        self._take_stock(strict=True)
+        self._connected = True
 
-    def initialized(self, session: Any) -> None:
+    async def initialized(self, context: ServerRequestContext[Any, Any]) -> None:
         """The handshake is over."""
-        self._person.reached_by(session)
-        self._passing.reached_by(session)
+        self._person.reached_by(context.session, hears_of(context.request))
+        self._passing.reached_by(context.session)
+        if self._unsaid:
+            self._unsaid = False
+            await self._passing.say(types.ToolListChangedNotification())
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the host has asked for the handshake."""
+        return bool(self.upstreams)
 
     def greeting(self) -> str:
         """The instructions."""
@@ -164,19 +185,29 @@ class Host:
 
     async def _changed(self, _upstream: Upstream) -> None:
         """A server has listed its tools."""
-        if not self._passing.is_reached:
-            return  # still in the handshake: `connect` takes stock once
+        if not self._connected:
+            return  # `connect` takes stock once
         try:
-            self._take_stock()
+            self._take_stock(strict=False)
         except ConfigError as error:
             _log.error("%s", error)
-        else:
-            await self._passing.say(types.ToolListChangedNotification())
+            return
+        self._unsaid = not self._passing.is_reached  # else it is said when the handshake is over
+        await self._passing.say(types.ToolListChangedNotification())
 
-    def _take_stock(self) -> None:
-        self._entries = entries(self.upstreams, self._settings.timeout)
-        for entry in self._entries.values():
-            self._session.offer(self._tool(entry))
+    def _take_stock(self, *, strict: bool) -> None:
+        found = entries(self.upstreams, self._settings.timeout, strict=strict)
+        for name, entry in list(found.items()):
+            try:
+                tool = self._tool(entry)
+            except ConfigError as error:
+                if strict:
+                    raise
+                _log.error("%s", error)
+                del found[name]
+            else:
+                self._session.offer(tool)
+        self._entries = found
 
     # --- tools ------------------------------------------------------------------------------------------
 
@@ -188,17 +219,43 @@ class Host:
         self, context: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult:
         """`tools/call`. Nothing waits before the call has its place in the order: that of arrival."""
+        request = context.request_id
+        assert request is not None
         entry = self._entries.get(params.name)
         asked = Asked(context, inline=entry is not None and entry.inline)
+
+        def lose() -> None:
+            asked.lose()
+            self._answers.lose(request)
+
+        self._answers.begin(request)
+        self._waiting.append(asked)
+        try:
+            written = written_of(context.request)
+            if written is not None:
+                written.when_lost(lose)
+            return await self._answer(request, asked, context, params, entry)
+        finally:
+            self._waiting.remove(asked)
+            self._answers.drop(request)
+
+    async def _answer(
+        self,
+        request: types.RequestId,
+        asked: Asked,
+        context: ServerRequestContext[Any, Any],
+        params: types.CallToolRequestParams,
+        entry: Entry | None,
+    ) -> types.CallToolResult:
         arguments = dict(params.arguments or {})
         if entry is None and params.name == AWAIT_FUTURE:
             arguments["timeout"] = self._limited(arguments.get("timeout"))
         waited = self._session.owed if entry is None and params.name == AWAIT_FUTURE else []
         incoming = self._dialogue.begin()
+        call = Call(f"m{next(self._numbers)}", params.name, arguments)
         token = ASKED.set(asked)
         try:
-            call = ReplyCall(Call(f"m{next(self._numbers)}", params.name, arguments))
-            future = incoming.seal(call, known=True)
+            future = incoming.seal(ReplyCall(call), known=True)
             incoming.complete()
         finally:
             ASKED.reset(token)
@@ -208,18 +265,26 @@ class Host:
             except BaseException:  # the host has given the request up, or is gone: the outcome comes later
                 incoming.leave()
                 raise
-        (reply,) = await incoming.answers()
-        asked.answer()
-        with self._session.sampling() as deliveries:
-            shown = {future for future in waited if future.settled} - set(self._session.owed)
-            extra = [future.outcome for future in waited if future in shown]
-            return self._answered(asked, reply, deliveries, extra)
+        with self._session.receipt() as receipt:
+            (reply,) = await incoming.answers(patience=self._settings.await_limit)
+            asked.answer()
+            with self._session.sampling() as deliveries:
+                shown = {future for future in waited if future.settled} - set(self._session.owed)
+                extra = [future.outcome for future in waited if future in shown]
+                answer = self._answered(asked, reply, deliveries, extra)
+        self._answers.send(
+            request, partial(self._session.untell, receipt, {} if future is None else {future: call})
+        )
+        return answer
 
     def cancelled(self, request: types.RequestId | None) -> None:
-        """The host gives up a request that has not been answered: what it asked for is to stop."""
-        future = None if request is None else self._unanswered.pop(request, None)
+        """The host gives a request up. What it asked for is to stop; an answer that is on its way is lost."""
+        if request is None:
+            return
+        future = self._unanswered.pop(request, None)
         if future is not None:
             self._session.cancel(future)
+        self._answers.lose(request)
 
     async def _hold(self, context: ServerRequestContext[Any, Any], asked: Asked, future: Future) -> None:
         request = context.request_id
@@ -236,24 +301,20 @@ class Host:
         if result is None or not ((failed and result.is_error) or _has_more_than_text(result)):
             content: list[types.ContentBlock] = [types.TextContent(text=reply.text)]
         else:  # as the server gave it
-            content = list(self._shown(result.content))
+            content = self._shown(result.content)
         if deliveries:
             results = "\n\n".join(delivery.text for delivery in deliveries)
             text = self._session.wording.block.format(results=results)
             content.append(types.TextContent(text=text))
             awaited += [one.outcome for one in deliveries if isinstance(one, Delivery)]
-        content += [block for outcome in awaited for block in _beside_text(outcome)]
+        content += self._shown(block for outcome in awaited for block in _beside_text(outcome))
         return types.CallToolResult(
             content=content, is_error=failed, _meta=None if result is None else result.meta
         )
 
-    def _shown(self, blocks: list[types.ContentBlock]) -> Iterator[types.ContentBlock]:
+    def _shown(self, blocks: Iterable[types.ContentBlock]) -> list[types.ContentBlock]:
         """The blocks of a result; what reads as a handle in their texts is inert."""
-        for block in blocks:
-            if isinstance(block, types.TextContent):
-                yield block.model_copy(update={"text": self._session.handles.escape(block.text)})
-            else:
-                yield block
+        return [_with_texts(block, self._session.handles.escape) for block in blocks]
 
     def _limited(self, timeout: Any) -> Any:
         """The timeout of an await: a host gives up a request after some time, and would lose the answer."""
@@ -283,6 +344,7 @@ class Host:
                 asked.report,
                 reads=reads,
                 again=reads or tool.idempotent,
+                timeout=tool.timeout,
             )
         finally:
             running.remove(asked)
@@ -299,6 +361,15 @@ def _beside_text(outcome: Outcome | None) -> list[types.ContentBlock]:
     value = outcome.get() if isinstance(outcome, Value) and outcome.is_artifact else None
     blocks = value.blocks if isinstance(value, Blocks) else ()
     return [block for block in blocks if block.type != "text"]
+
+
+def _with_texts(block: types.ContentBlock, change: Callable[[str], str]) -> types.ContentBlock:
+    match block:
+        case types.TextContent(text=text):
+            return block.model_copy(update={"text": change(text)})
+        case types.EmbeddedResource(resource=types.TextResourceContents(text=text) as resource):
+            return block.model_copy(update={"resource": resource.model_copy(update={"text": change(text)})})
+    return block
 
 
 class _Server(Server[Any]):
@@ -329,7 +400,7 @@ class _Server(Server[Any]):
 
     async def _around(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Connect to the servers before the handshake is answered: what they can do is part of it."""
-        if ctx.method == "initialize":
+        if ctx.method == "initialize" and not self._host.has_begun:
             given = (ctx.params or {}).get("capabilities") or {}
             try:
                 await self._host.connect(types.ClientCapabilities.model_validate(given))
@@ -341,7 +412,7 @@ class _Server(Server[Any]):
         return await call_next(ctx)
 
     async def _on_initialized(self, context: ServerRequestContext[Any, Any], _params: Any) -> None:
-        self._host.initialized(context.session)
+        await self._host.initialized(context)
 
     async def _on_cancelled(
         self, _context: ServerRequestContext[Any, Any], params: types.CancelledNotificationParams

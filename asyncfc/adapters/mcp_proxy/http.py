@@ -28,6 +28,7 @@ from starlette.types import Receive, Scope, Send
 
 from asyncfc.adapters.mcp_proxy.config import ConfigError
 from asyncfc.adapters.mcp_proxy.host import Host
+from asyncfc.adapters.mcp_proxy.written import watching
 
 _log = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ class WebServer(uvicorn.Server):
 def web_server(application: Application) -> WebServer:
     """Serves the application, at a socket that it gets."""
     config = uvicorn.Config(
-        application,
+        watching(application),
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import mcp_types as types
@@ -13,6 +15,7 @@ from mcp.server import Server, ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp_types import INVALID_PARAMS
 
+from asyncfc.adapters.mcp.errors import ServerLost
 from asyncfc.adapters.mcp_proxy.catalog import unique_names
 from asyncfc.adapters.mcp_proxy.upstream import Upstream
 
@@ -20,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 MAX_PAGES = 1000
 """Of a listing."""
+LISTING = 10.0
+"""Seconds that a server has to list what it has; the others are not held up for longer."""
 _HOLE = re.compile(r"\{[^}]*\}")
 
 
@@ -121,11 +126,7 @@ class Passing:
         self, _context: ServerRequestContext[Any, Any], _params: Any
     ) -> types.ListResourcesResult:
         """`resources/list`: those of all servers, all at once."""
-        found = [
-            (upstream, resource)
-            for upstream in self._having("resources")
-            async for resource in _all(upstream, "list_resources", "resources")
-        ]
+        found = await self._listed("resources", "list_resources", "resources")
         uris = _unique_uris([(upstream.name, resource.uri) for upstream, resource in found])
         self._shown = uris
         self._resources = {uris[upstream.name, one.uri]: (upstream, one.uri) for upstream, one in found}
@@ -139,11 +140,7 @@ class Passing:
         self, _context: ServerRequestContext[Any, Any], _params: Any
     ) -> types.ListResourceTemplatesResult:
         """`resources/templates/list`: those of all servers."""
-        found = [
-            (upstream, template)
-            for upstream in self._having("resources")
-            async for template in _all(upstream, "list_resource_templates", "resource_templates")
-        ]
+        found = await self._listed("resources", "list_resource_templates", "resource_templates")
         uris = _unique_uris([(upstream.name, one.uri_template) for upstream, one in found])
         self._templates = [
             (uris[upstream.name, one.uri_template], upstream, one.uri_template) for upstream, one in found
@@ -177,7 +174,9 @@ class Passing:
             upstream.listen_to(uri)
             return types.EmptyResult()
         request = types.SubscribeRequest(params=types.SubscribeRequestParams(uri=uri))
-        return await client.session.send_request(request, types.EmptyResult)
+        result = await client.session.send_request(request, types.EmptyResult)
+        upstream.listens.add(uri)
+        return result
 
     async def unsubscribe(
         self, context: ServerRequestContext[Any, Any], params: types.UnsubscribeRequestParams
@@ -185,8 +184,8 @@ class Passing:
         """`resources/unsubscribe`."""
         upstream, uri = await self._having_resource(context, params.uri)
         client = await upstream.client()
+        upstream.listens.discard(uri)
         if upstream.is_modern:
-            upstream.listens.discard(uri)
             return types.EmptyResult()
         request = types.UnsubscribeRequest(params=types.UnsubscribeRequestParams(uri=uri))
         return await client.session.send_request(request, types.EmptyResult)
@@ -195,11 +194,7 @@ class Passing:
         self, _context: ServerRequestContext[Any, Any], _params: Any
     ) -> types.ListPromptsResult:
         """`prompts/list`: those of all servers."""
-        found = [
-            (upstream, prompt)
-            for upstream in self._having("prompts")
-            async for prompt in _all(upstream, "list_prompts", "prompts")
-        ]
+        found = await self._listed("prompts", "list_prompts", "prompts")
         names = unique_names([(upstream.name, prompt.name) for upstream, prompt in found])
         self._prompts = {names[upstream.name, one.name]: (upstream, one.name) for upstream, one in found}
         return types.ListPromptsResult(
@@ -234,10 +229,9 @@ class Passing:
         self, _context: ServerRequestContext[Any, Any], params: types.SetLevelRequestParams
     ) -> types.EmptyResult:
         """`logging/setLevel`, at all servers that have one."""
-        for upstream in self._having("logging"):
-            if not upstream.is_modern:
-                client = await upstream.client()
-                await client.session.send_request(types.SetLevelRequest(params=params), types.EmptyResult)
+        for upstream in self._upstreams:
+            upstream.level = params.level
+        await asyncio.gather(*(upstream.tell_level() for upstream in self._upstreams))
         return types.EmptyResult()
 
     async def roots_changed(self, _context: ServerRequestContext[Any, Any], _params: Any) -> None:
@@ -248,6 +242,14 @@ class Passing:
                 await client.session.send_notification(types.RootsListChangedNotification())
 
     # --- whose it is ------------------------------------------------------------------------------------
+
+    async def _listed(self, what: str, method: str, field: str) -> list[tuple[Upstream, Any]]:
+        """The listings of all servers that have something, in the order of the configuration."""
+        having = self._having(what)
+        listings = await asyncio.gather(*(_all(upstream, method, field) for upstream in having))
+        return [
+            (upstream, one) for upstream, listing in zip(having, listings, strict=True) for one in listing
+        ]
 
     def _having(self, what: str) -> list[Upstream]:
         return [one for one in self._upstreams if getattr(one.capabilities, what) is not None]
@@ -281,8 +283,8 @@ class Passing:
 
 def _unique_uris(keys: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """A URI for each pair of a server and a URI there: with the server in front where it is not unique."""
-    uris = [uri for _, uri in dict.fromkeys(keys)]
-    return {(name, uri): uri if uris.count(uri) == 1 else f"{name}+{uri}" for name, uri in keys}
+    counts = Counter([uri for _, uri in dict.fromkeys(keys)])
+    return {(name, uri): uri if counts[uri] == 1 else f"{name}+{uri}" for name, uri in keys}
 
 
 def _fits(uri: str, template: str) -> bool:
@@ -291,17 +293,20 @@ def _fits(uri: str, template: str) -> bool:
     return re.fullmatch(".*".join(literal), uri, re.DOTALL) is not None
 
 
-async def _all(upstream: Upstream, method: str, field: str) -> AsyncIterator[Any]:
+async def _all(upstream: Upstream, method: str, field: str) -> list[Any]:
     """A whole listing of a server, page by page; what cannot be listed is none."""
+    found: list[Any] = []
     try:
-        client: Client = await upstream.client()
-        cursor: str | None = None
-        for _ in range(MAX_PAGES):
-            page = await getattr(client, method)(cursor=cursor, cache_mode="refresh")
-            for one in getattr(page, field):
-                yield one
-            cursor = page.next_cursor
-            if cursor is None:
-                return
-    except MCPError as error:
-        _log.warning("server %r: %s failed: %s", upstream.name, method, error)
+        async with asyncio.timeout(LISTING):
+            client: Client = await upstream.client()
+            cursor: str | None = None
+            for _ in range(MAX_PAGES):
+                page = await getattr(client, method)(cursor=cursor, cache_mode="refresh")
+                found += getattr(page, field)
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+    except (MCPError, ServerLost, TimeoutError) as error:
+        _log.warning("server %r: %s failed: %s", upstream.name, method, str(error) or "it takes too long")
+        return []
+    return found

@@ -9,13 +9,15 @@ from contextlib import suppress
 from typing import Any
 
 import mcp_types as types
-from mcp import Client
+from mcp import Client, MCPError
 from mcp.shared.dispatcher import ProgressFnT
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from asyncfc.adapters.mcp.calls import call_tool
+from asyncfc.adapters.mcp.calls import call_tool, has_read_all
+from asyncfc.adapters.mcp.effects import Declared
 from asyncfc.adapters.mcp.errors import ServerLost
 from asyncfc.adapters.mcp.tools import listed_tools
+from asyncfc.adapters.mcp_proxy.lost import LONGEST, fail_now, through
 from asyncfc.adapters.mcp_proxy.settings import ServerSettings
 from asyncfc.adapters.mcp_proxy.transport import Opens, watched
 
@@ -24,6 +26,8 @@ _log = logging.getLogger(__name__)
 FIRST_PAUSE = 0.25
 """Seconds before a server that has ended is started again; twice as long each time it fails anew."""
 LONGEST_PAUSE = 30.0
+PATIENCE = 10.0
+"""Seconds that a server has to take what it is told."""
 STEADY = 10.0
 """Seconds for which a connection must have lasted, or its end counts as failing anew."""
 
@@ -40,6 +44,7 @@ class Upstream:
         settings: of the server.
         client: what the SDK's client is made with beside the transport: callbacks.
         changed: called when its tools are others than before.
+        remote: it is reached by an address, so that it does not end with its connection.
     """
 
     def __init__(
@@ -50,15 +55,26 @@ class Upstream:
         *,
         client: dict[str, Any],
         changed: Callable[[Upstream], Awaitable[None]],
+        remote: bool = False,
     ) -> None:
         self.name = name
         self.settings = settings
         self.tools: list[types.Tool] = []
+        self.declared: dict[str, Declared | None] = {}
+        """What its tools declare, as of the last time when the settings did fit."""
+        self.declared_for: dict[str, dict[str, Any]] = {}
+        """The schemas of these tools."""
+        self.misfit: str | None = None
+        """Why the settings do not fit its tools any more."""
         self.listens: set[str] = set()
-        """Resources to be told of, of a server of the protocol of 2026."""
+        """Resources to be told of."""
+        self.level: types.LoggingLevel | None = None
+        """From which on the host wants to get log messages."""
         self._opens = opens
         self._options = client
         self._changed = changed
+        self._remote = remote
+        self._let_go = asyncio.Event()
         self._client: Client | None = None
         self._up = asyncio.Event()
         self._failed = asyncio.Event()
@@ -86,6 +102,7 @@ class Upstream:
     async def stop(self) -> None:
         """Disconnect for good; a server that was started ends."""
         self._stop.set()
+        self.let_go()
         if self._keeper is None:
             return
         if not self._up.is_set():  # it may hang in its handshake
@@ -128,9 +145,19 @@ class Upstream:
         return self._client
 
     async def call(
-        self, tool: str, arguments: dict[str, Any], progress: ProgressFnT | None, *, reads: bool, again: bool
+        self,
+        tool: str,
+        arguments: dict[str, Any],
+        progress: ProgressFnT | None,
+        *,
+        reads: bool,
+        again: bool,
+        timeout: float | None = None,
     ) -> types.CallToolResult:
         """Make a call.
+
+        If the connection to a remote server ends under a call that is no read, the server may go on with it.
+        So it fails at once, but this ends only when that is over (DESIGN F2).
 
         Args:
             tool: as the server calls it.
@@ -138,19 +165,60 @@ class Upstream:
             progress: told what it reports.
             reads: the call changes nothing.
             again: it may be made twice, so that it is if the connection ends under it (DESIGN F3).
+            timeout: seconds that it may take.
 
         Raises:
             ServerLost, ServerError: see `call_tool`.
         """
-        client = await self.client()
-        try:
-            return await call_tool(client, self.name, tool, arguments, progress=progress, reads=reads)
-        except ServerLost:
-            self._lose(client)
-            if not again or self._stop.is_set():
+        goes_on = self._remote and not reads
+        while True:
+            client = await self.client()
+            begun = asyncio.get_running_loop().time()
+            try:
+                return await call_tool(client, self.name, tool, arguments, progress=progress, reads=reads)
+            except ServerLost as error:
+                self._lose(client)
+                if goes_on:
+                    if not again:
+                        fail_now(error)
+                    await through(self._over(begun, timeout))
+                if not again or self._stop.is_set():
+                    raise
+                again = False
+            except asyncio.CancelledError:
+                if goes_on and not await has_read_all(client):  # nobody knows whether it has heard of that
+                    await through(self._over(begun, timeout))
                 raise
-        client = await self.client()
-        return await call_tool(client, self.name, tool, arguments, progress=progress, reads=reads)
+
+    def let_go(self) -> None:
+        """No call is waited for any more that a server may go on with."""
+        self._let_go.set()
+
+    async def _over(self, begun: float, timeout: float | None) -> None:
+        """Wait until what a remote server may go on with counts as over.
+
+        That is when its time has passed and the server answers; one that cannot be reached has as much time
+        again, since others must not wait for it for ever.
+
+        Args:
+            begun: when it was sent, by the clock of the loop.
+            timeout: seconds that it may take; None: `LONGEST` from now.
+        """
+        left = LONGEST if timeout is None else begun + timeout - asyncio.get_running_loop().time()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._let_go.wait(), max(left, 0.0))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(_first(self._let_go.wait(), self._answers()), max(left, LONGEST))
+
+    async def _answers(self) -> None:
+        """Wait until the server answers."""
+        while True:
+            await self._up.wait()
+            client = self._client
+            if client is not None and await has_read_all(client):
+                return
+            self._lose(client)
+            await asyncio.sleep(FIRST_PAUSE)
 
     def _lose(self, client: Client | None) -> None:
         """A connection has ended; the keeper will hear of it, too."""
@@ -194,6 +262,7 @@ class Upstream:
                 if changed:
                     await self._changed(self)
                 self._help(self._follow(client))
+                self._help(self._ask_again(client))
                 if self.is_modern:
                     self._help(self._listen(client))
                 await _first(ended.wait(), self._stop.wait())
@@ -242,15 +311,39 @@ class Upstream:
         if client is None or uri in self.listens:
             return
         self.listens.add(uri)
+        self._help(self._listen_for(client, uri))
 
-        async def listen() -> None:
-            with suppress(Exception):
-                async with client.listen(resource_subscriptions=[uri]) as subscription:
-                    async for _ in subscription:
-                        if uri not in self.listens:
-                            return
+    async def _listen_for(self, client: Client, uri: str) -> None:
+        with suppress(Exception):
+            async with client.listen(resource_subscriptions=[uri]) as subscription:
+                async for _ in subscription:
+                    if uri not in self.listens:
+                        return
 
-        self._help(listen())
+    async def tell_level(self) -> None:
+        """Tell the server which log messages are wanted, if it has any and can be told."""
+        client = self._client
+        if client is None or self.level is None or self.is_modern or self.capabilities.logging is None:
+            return
+        request = types.SetLevelRequest(params=types.SetLevelRequestParams(level=self.level))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await client.session.send_request(request, types.EmptyResult)
+        except (MCPError, TimeoutError) as error:
+            _log.warning("server %r does not take the level of its log: %s", self.name, _first_line(error))
+
+    async def _ask_again(self, client: Client) -> None:
+        """Ask a server that has started again for what the one before had been asked for."""
+        await self.tell_level()
+        for uri in sorted(self.listens):
+            if self.is_modern:
+                self._help(self._listen_for(client, uri))
+                continue
+            request = types.SubscribeRequest(params=types.SubscribeRequestParams(uri=uri))
+            try:
+                await client.session.send_request(request, types.EmptyResult)
+            except MCPError as error:
+                _log.warning("server %r: changes of %s are not told: %s", self.name, uri, _first_line(error))
 
 
 async def _first(*waits: Coroutine[Any, Any, Any]) -> None:

@@ -21,12 +21,16 @@ from asyncfc.adapters.mcp_proxy.proxy import Proxy
 class Wire:
     """A server behind streams in memory, as often as it is opened; it can break off, and stay away.
 
-    With `modern=False` it speaks the protocol up to 2025-11-25 only.
+    With `modern=False` it speaks the protocol up to 2025-11-25 only. With `remote=True` the proxy takes
+    it for one that is reached by an address.
     """
 
-    def __init__(self, make: Callable[[], MCPServer | Server[Any]], *, modern: bool = False) -> None:
+    def __init__(
+        self, make: Callable[[], MCPServer | Server[Any]], *, modern: bool = False, remote: bool = False
+    ) -> None:
         self._make = make
         self._modern = modern
+        self.remote = remote
         self.opened = 0
         self.away = False
         self._break = asyncio.Event()
@@ -73,7 +77,13 @@ class Bench:
     def __init__(
         self, servers: Mapping[str, Any], settings: Mapping[str, Any], proxy: Mapping[str, Any]
     ) -> None:
-        raw = {name: {"command": "none", "asyncfc": settings.get(name, {})} for name in servers}
+        raw = {
+            name: {
+                **({"url": "http://none"} if getattr(wire, "remote", False) else {"command": "none"}),
+                "asyncfc": settings.get(name, {}),
+            }
+            for name, wire in servers.items()
+        }
         self.config = read_config({"mcpServers": raw, "asyncfc": dict(proxy)})
         self.proxy = Proxy(self.config, servers)
         self.hosts: list[Host] = []

@@ -242,6 +242,29 @@ def test_an_irreversible_call_waits_until_all_outcomes_were_in_an_answer() -> No
     run_virtual(main)
 
 
+def test_an_irreversible_call_is_answered_before_its_host_gives_up_and_names_what_still_runs() -> None:
+    async def main() -> None:
+        shelf = Shelf()
+        settings = {"shelf": {"trust": True, "irreversible": ["undeclared"]}}
+        async with proxied({"shelf": Wire(shelf.server)}, settings, grace=0, await_limit=40) as host:
+            short = handle(await host.call_tool("put", {"key": "a", "text": "1", "seconds": 5}))
+            long = handle(await host.call_tool("put", {"key": "b", "text": "12", "seconds": 300}))
+            withheld = text(await host.call_tool("undeclared", {}))
+            assert asyncio.get_running_loop().time() == 40.0
+            assert "was not made: it was asked for before the outcomes of" in withheld
+            assert f"{short} = put(" in withheld
+            assert f"Still running: {long} (put)" in withheld
+            await asyncio.sleep(300)
+            again = text(await host.call_tool("undeclared", {}))
+            assert "was not made" in again
+            assert f"{long} = put(" in again
+            await host.call_tool("undeclared", {})
+            assert text(await host.call_tool("await_future", {})).endswith("done")
+        assert shelf.log == ["put a", "put b", "undeclared"]
+
+    run_virtual(main)
+
+
 def test_what_looks_like_a_handle_in_a_result_is_inert() -> None:
     async def main() -> None:
         shelf = Shelf()
