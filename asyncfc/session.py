@@ -21,11 +21,10 @@ the outbox (outcomes that the model has not seen). This file connects them and d
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -39,22 +38,21 @@ from asyncfc.errors import DeclarationError, SessionClosed
 from asyncfc.execution.executors import Executor
 from asyncfc.execution.task import Task, Tenant
 from asyncfc.futures.call import Call
-from asyncfc.futures.future import Future, wait_settled
+from asyncfc.futures.future import Future
 from asyncfc.futures.handle import DEFAULT_GRAMMAR, HandleGrammar
 from asyncfc.futures.outcome import Cancelled, Value
 from asyncfc.futures.retention import Retention
 from asyncfc.futures.table import FutureTable, unknown_handle
 from asyncfc.message import Message
+from asyncfc.requests import Requests
 from asyncfc.runtime import Runtime
 from asyncfc.toolbox import toolbox
 from asyncfc.tools import Tool
-from asyncfc.trace.events import NO_CALL, Listener, emitter
-from asyncfc.trace.trace import Trace
+from asyncfc.trace.events import Listener
+from asyncfc.trace.trace import Trace, emitter_of, trace_of
 
 __all__ = ["Answer", "Awaited", "Call", "Delivery", "Finished", "Message", "Note", "Runtime", "Session"]
 
-MOST_NAMED = 20
-"""Calls that an event names as waited for, at most: a wait for any one of many comes again and again."""
 FINISH_TIMEOUT = 600.0
 """Seconds that `Session.finish` waits if nothing is said."""
 
@@ -116,12 +114,9 @@ class Session:
         _check_settings(grace, max_chars)
         self.id = id or uuid.uuid4().hex
         self._closed = False
-        self._paused_s = 0.0
-        self._numbers = itertools.count(1)
-        self._requests: list[int] = []
         self._messages: dict[str, Message] = {}
-        self._trace = _trace(trace, self.id)
-        emit = _emitter(on_event, self._trace)
+        self._trace = trace_of(trace, self.id)
+        emit = emitter_of(on_event, self._trace)
         if runtime is not None and any(setting is not None for setting in (limits, rates, executor)):
             raise DeclarationError("limits, rates and executor belong to the runtime; pass them to Runtime")
         self._runtime = runtime or Runtime(limits=limits, rates=rates, executor=executor)
@@ -154,6 +149,7 @@ class Session:
             retention=retention,
             emit=emit,
         )
+        self._requests = Requests(self._core)
         for tool in made.values():
             self.offer(tool)
 
@@ -298,22 +294,7 @@ class Session:
         """
         if self._outbox.has_notes:
             return
-        told = self._core.emit is not None
-        pending = [future.order for future in futures if not future.settled] if told else []
-        with self._telling_of_wait(pending) if pending else nullcontext():
-            await wait_settled(futures, any_one=any_one, timeout=timeout, bell=self._bell)
-
-    @contextmanager
-    def _telling_of_wait(self, pending: list[int]) -> Iterator[None]:
-        """For listeners: somebody waits for calls. Of very many the first ones are named."""
-        emit, caller, number = self._core.emit, self._core.caller(), next(self._numbers)
-        assert emit is not None
-        who = NO_CALL if caller is None else caller.order
-        emit("waiting", who, wait=number, futures=pending[:MOST_NAMED], count=len(pending))
-        try:
-            yield
-        finally:
-            emit("waited", who, wait=number)
+        await self._requests.wait(futures, any_one=any_one, timeout=timeout, bell=self._bell)
 
     def told(self, future: Future) -> None:
         """The program has shown the outcome of a settled call to the model itself; it is not delivered.
@@ -323,11 +304,9 @@ class Session:
         """
         future.result() if future.outcome is None else self._outbox.tell(future)
 
-    @contextmanager
-    def receipt(self) -> Iterator[Receipt]:
+    def receipt(self) -> AbstractContextManager[Receipt]:
         """Note what the model is told within this, so that `untell` can take it back."""
-        with self._outbox.receipt() as receipt:
-            yield receipt
+        return self._outbox.receipt()
 
     def untell(self, receipt: Receipt, calls: Mapping[Future, Call]) -> None:
         """What was told has got lost on its way; it is delivered once more.
@@ -338,46 +317,20 @@ class Session:
         """
         self._outbox.untell(receipt, calls)
 
-    @contextmanager
-    def sampling(self) -> Iterator[list[Delivery | Note]]:
+    def sampling(self) -> AbstractContextManager[list[Delivery | Note]]:
         """The deliveries to include in the next request; use it as `with` around that request.
 
         When the block ends, they have been seen; if it raises, they come again. How long it takes is what
         a message of the model costs (DESIGN D2).
         """
-        clock, emit = asyncio.get_running_loop().time, self._core.emit
-        start, complete, paused = clock(), False, self._paused_s
-        number = next(self._numbers)
-        if emit is not None:
-            emit("sampling", request=number)
-        self._requests.append(number)
-        try:
-            with self._outbox.sampling() as deliveries:
-                yield deliveries
-            complete = True
-        finally:
-            self._requests.remove(number)
-            if emit is not None:
-                emit("sampled", request=number, ok=complete)
-        self._core.cost.learn(clock() - start - (self._paused_s - paused))
+        return self._requests.sampling()
 
-    @contextmanager
-    def pausing(self) -> Iterator[None]:
+    def pausing(self) -> AbstractContextManager[None]:
         """Use it inside `sampling` around a wait for outcomes: the model writes nothing meanwhile.
 
         That time is no part of what a message of the model costs.
         """
-        clock, emit = asyncio.get_running_loop().time, self._core.emit
-        start = clock()
-        request = self._requests[-1] if self._requests else None
-        if emit is not None:
-            emit("paused", request=request)
-        try:
-            yield
-        finally:
-            self._paused_s += clock() - start
-            if emit is not None:
-                emit("resumed", request=request)
+        return self._requests.pausing()
 
     def note_extra(self) -> None:
         """The model is asked once more only because outcomes were unseen; for the trace."""
@@ -477,20 +430,6 @@ class Session:
         live = (task.future for task in self._tenant.tasks.values() if self._core.parent_of(task) is caller)
         futures.update((future.order, future) for future in live if not future.settled)
         return [futures[order] for order in sorted(futures)]
-
-
-def _trace(wanted: Any, session: str) -> Trace | None:
-    if not isinstance(wanted, bool | str | os.PathLike):
-        raise DeclarationError(f"trace={wanted!r}: expected True, False or the path of a file to write")
-    return Trace(session, None if wanted is True else wanted) if wanted is not False else None
-
-
-def _emitter(on_event: Listener | None, trace: Trace | None) -> Callable[..., None] | None:
-    """What tells of all that happens; None if nobody listens."""
-    listeners = [] if on_event is None else [on_event]
-    if trace is not None and trace.has_file:  # each event is written as it comes
-        return emitter([trace, *listeners])
-    return emitter(listeners, trace) if listeners or trace is not None else None
 
 
 def _check_settings(grace: Any, max_chars: Any) -> None:

@@ -29,8 +29,8 @@ TO_TOOLS = (
 TO_MODEL = ("errors", "trace.events", "futures")
 BELOW_TOP = (
     *TO_TOOLS,
-    *("conversation", "duplicates", "core", "holding", "answering", "message", "runtime", "session"),
-    "trace",
+    *("trace", "conversation", "duplicates", "core", "holding", "answering", "message", "requests"),
+    *("runtime", "session"),
     "blocking",
 )
 JUDGED_BY = ("errors", "futures", "tools")
@@ -43,7 +43,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "holding": (*TO_TOOLS, "conversation", "core"),
     "answering": (*TO_TOOLS, "conversation", "core", "holding"),
     "message": (*TO_TOOLS, "conversation", "duplicates", "core", "holding", "answering"),
-    "session": (*TO_TOOLS, "trace", "conversation", "duplicates", "core", "message", "runtime"),
+    "requests": (*TO_TOOLS, "conversation", "core"),
+    "session": (*TO_TOOLS, "trace", "conversation", "duplicates", "core", "message", "requests", "runtime"),
     "blocking": (*TO_TOOLS, "trace", "conversation", "core", "message", "session"),
     "incoming": BELOW_TOP,
     "dialogue": (*BELOW_TOP, "incoming"),

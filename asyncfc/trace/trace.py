@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from asyncfc.errors import DeclarationError
 from asyncfc.trace import journal
-from asyncfc.trace.events import Event, Kind, Parts
+from asyncfc.trace.events import Event, Kind, Listener, Parts, emitter
 from asyncfc.trace.journal import Header, Journal
 from asyncfc.trace.plain import plain, plain_now
 from asyncfc.trace.record import Record, record_of
@@ -128,7 +129,7 @@ class Trace:
         """Write the timeline: one HTML file that needs no network."""
         from asyncfc.trace.page import page
 
-        _write(path, page(self))
+        _write(path, page(self.report, self.session))
 
     def picture(self, path: str | os.PathLike[str]) -> None:
         """Write a short run as an SVG: one by one above what happened."""
@@ -158,8 +159,27 @@ class Trace:
         """The timeline in a notebook."""
         from asyncfc.trace.page import page
 
-        source = html.escape(page(self), quote=True)
+        source = html.escape(page(self.report, self.session), quote=True)
         return f'<iframe srcdoc="{source}" style="width:100%;height:520px;border:0"></iframe>'
+
+
+def trace_of(wanted: Any, session: str) -> Trace | None:
+    """Return the trace that a setting asks for: none, one in memory, or one with a file of that path.
+
+    Raises:
+        DeclarationError: it is none of these.
+    """
+    if not isinstance(wanted, bool | str | os.PathLike):
+        raise DeclarationError(f"trace={wanted!r}: expected True, False or the path of a file to write")
+    return Trace(session, None if wanted is True else wanted) if wanted is not False else None
+
+
+def emitter_of(on_event: Listener | None, trace: Trace | None) -> Callable[..., None] | None:
+    """Return what tells of all that happens; None if nobody listens."""
+    listeners = [] if on_event is None else [on_event]
+    if trace is not None and trace.has_file:  # each event is written as it comes
+        return emitter([trace, *listeners])
+    return emitter(listeners, trace) if listeners or trace is not None else None
 
 
 def _write(path: str | os.PathLike[str], text: str) -> None:

@@ -39,6 +39,10 @@ async def _run(text: str) -> Trace:
         return session.trace
 
 
+def page_of(trace: Trace) -> str:
+    return page(trace.report, trace.session)
+
+
 def made(text: str = "plain") -> Trace:
     return run_virtual(lambda: _run(text))
 
@@ -56,14 +60,14 @@ def blocks(html: str) -> tuple[str, str]:
 
 
 def test_no_value_can_end_the_data() -> None:
-    html = page(made(HOSTILE))
+    html = page_of(made(HOSTILE))
     data = html.split('id="data">')[1].split("</script>\n<script>(()")[0]
     assert "<" not in data
-    assert html.count("<script") == page(made()).count("<script")
+    assert html.count("<script") == page_of(made()).count("<script")
 
 
 def test_a_value_comes_back_as_it_was() -> None:
-    [echoed, failed] = data_of(page(made(HOSTILE)))["calls"]
+    [echoed, failed] = data_of(page_of(made(HOSTILE)))["calls"]
     assert echoed["id"] == HOSTILE
     assert json.loads(echoed["written"]) == {"text": HOSTILE}
     assert HOSTILE in failed["outcome"]["text"]
@@ -81,16 +85,16 @@ def test_a_number_that_json_lacks_is_an_error() -> None:
 
 @pytest.mark.parametrize("word", ["http:", "https:", "src=", "@import", "url(", "import(", "fetch(", "//#"])
 def test_the_page_names_no_other_resource(word: str) -> None:
-    assert word not in page(made())
+    assert word not in page_of(made())
 
 
 @pytest.mark.parametrize("word", ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("])
 def test_the_script_makes_no_markup_of_text(word: str) -> None:
-    assert word not in page(made())
+    assert word not in page_of(made())
 
 
 def test_the_policy_allows_this_style_and_this_script_only() -> None:
-    html = page(made(HOSTILE))
+    html = page_of(made(HOSTILE))
     style, script = blocks(html)
     [policy] = re.findall(r'content="(default-src[^"]*)"', html)
     parts = [part.strip() for part in policy.split(";")]
@@ -101,27 +105,27 @@ def test_the_policy_allows_this_style_and_this_script_only() -> None:
 
 
 def test_all_files_of_the_script_are_in_it_once() -> None:
-    _, script = blocks(page(made()))
+    _, script = blocks(page_of(made()))
     assert sorted(SCRIPTS) == sorted(path.stem for path in (FOLDER / "js").glob("*.js"))
     texts = [(FOLDER / "js" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
     assert [script.count(text) for text in texts] == [1] * len(SCRIPTS)
 
 
 def test_the_script_has_one_global() -> None:
-    _, script = blocks(page(made()))
+    _, script = blocks(page_of(made()))
     assert set(re.findall(r"\bwindow\.(\w+) = ", script)) == {"asyncfcTimeline"}
     assert script.startswith('(() => {\n"use strict";')
 
 
 def test_every_id_that_the_script_asks_for_is_in_the_page() -> None:
-    html = page(made())
+    html = page_of(made())
     wanted = set(re.findall(r'byId\("(\w+)"\)', blocks(html)[1]))
     assert wanted <= set(re.findall(r' id="(\w+)"', html))
     assert wanted
 
 
 def test_every_colour_of_the_drawing_is_in_the_style() -> None:
-    style, script = blocks(page(made()))
+    style, script = blocks(page_of(made()))
     named = set(re.findall(r'colour\["([\w-]+)"\]', script)) | set(re.findall(r"\bcolour\.(\w+)", script))
     assert named - set(re.findall(r"--([\w-]+):", style)) == set()
     assert {"ink", "on-bar"} <= named
@@ -129,8 +133,8 @@ def test_every_colour_of_the_drawing_is_in_the_style() -> None:
 
 def test_the_page_gets_what_the_view_says() -> None:
     trace = made()
-    assert data_of(page(trace)) == json.loads(json.dumps(view(trace.report, trace.session)))
+    assert data_of(page_of(trace)) == json.loads(json.dumps(view(trace.report, trace.session)))
 
 
 def test_a_trace_without_events_makes_a_page() -> None:
-    assert data_of(page(Trace("empty")))["calls"] == []
+    assert data_of(page_of(Trace("empty")))["calls"] == []

@@ -13,12 +13,10 @@ import json
 from functools import cache
 from importlib.resources import files
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from asyncfc.trace.report import Report
 from asyncfc.trace.view import view
-
-if TYPE_CHECKING:
-    from asyncfc.trace.trace import Trace
 
 SCRIPTS = (
     "format", "dom", "model", "state", "layout", "scale", "motion", "theme", "shapes", "bars", "packed",
@@ -28,9 +26,9 @@ SCRIPTS = (
 """What the script is made of, in this order; the last one begins."""
 
 
-def page(trace: Trace) -> str:
-    """Return the timeline of a trace as the text of an HTML file."""
-    return render(view(trace.report, trace.session))
+def page(report: Report, session: str = "") -> str:
+    """Return the timeline of a run as the text of an HTML file."""
+    return render(view(report, session))
 
 
 def render(data: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from asyncfc import Call, Session, tool
 from asyncfc.testing.loop import run_virtual
-from asyncfc.trace.page import page as page_of
+from asyncfc.trace import page as pages
 from asyncfc.trace.trace import Trace
 from benchmarks import page as benchmark
 from tests import peers
@@ -25,6 +25,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 HOSTILE = '</script><script>window.broken=1</script><img src=x onerror="window.broken=2">'
 CALLS = 300
 Open = Callable[..., "Page"]
+
+
+def page_of(trace: Trace) -> str:
+    return pages.page(trace.report, trace.session)
 
 
 async def _small(unit: float) -> str:
