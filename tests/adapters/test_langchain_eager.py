@@ -50,7 +50,7 @@ class Streaming(BaseChatModel):
                 await part()
             else:
                 self.emitted += 1
-                yield ChatGenerationChunk(message=part)
+                yield ChatGenerationChunk(message=part.model_copy())  # LangChain writes its id into it
         self.ended = True
 
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
@@ -60,7 +60,7 @@ class Streaming(BaseChatModel):
                 part()
             else:
                 self.emitted += 1
-                yield ChatGenerationChunk(message=part)
+                yield ChatGenerationChunk(message=part.model_copy())  # LangChain writes its id into it
         self.ended = True
 
     async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
