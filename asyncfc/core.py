@@ -19,6 +19,7 @@ from asyncfc.tools import Tool
 
 SameMessage: TypeAlias = Literal["ordered", "concurrent"]
 Grace: TypeAlias = float | Literal["auto"]
+Priority: TypeAlias = Literal["critical", "emission"]
 
 
 @dataclass(frozen=True, slots=True)

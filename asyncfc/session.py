@@ -26,12 +26,12 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from asyncfc.conversation.delivery import Delivery, Note, Outbox, Receipt
 from asyncfc.conversation.handles import Handles
 from asyncfc.conversation.wording import Wording
-from asyncfc.core import Answer, Awaited, Core, Finished, Grace, SameMessage
+from asyncfc.core import Answer, Awaited, Core, Finished, Grace, Priority, SameMessage
 from asyncfc.depgraph.assignment import Declarations
 from asyncfc.duplicates import Duplicates, InFlight
 from asyncfc.errors import DeclarationError, SessionClosed
@@ -76,6 +76,9 @@ class Session:
             there, too, line by line, for `asyncfc trace`.
         id: handles are derived from it, so the same id and calls give the same text. Default: random.
         runtime: several sessions of one runtime share its order of effects, limits and executor.
+        priority: which call of this session gets a slot that becomes free, where limits make calls wait: the
+            one with the longest way to go, as far as can be told from what is submitted and how long calls
+            have taken (`"critical"`), or the oldest (`"emission"`).
         same_message: whether undeclared calls of one message run in their order or concurrently.
         duplicates: what becomes of a call that is in flight already, see `InFlight`.
         max_retained_bytes: that the values of settled calls may take together. Beyond it the oldest that
@@ -101,6 +104,7 @@ class Session:
         rates: Mapping[str, str] | None = None,
         executor: Executor | None = None,
         runtime: Runtime | None = None,
+        priority: Priority = "critical",
         same_message: SameMessage = "ordered",
         duplicates: Duplicates = "allow",
         irreversible: Literal["seen", "succeeded"] = "seen",
@@ -111,7 +115,7 @@ class Session:
         grammar: HandleGrammar = DEFAULT_GRAMMAR,
         wording: Wording | None = None,
     ) -> None:
-        _check_settings(grace, max_chars)
+        _check_settings(grace, max_chars, priority)
         self.id = id or uuid.uuid4().hex
         self._closed = False
         self._messages: dict[str, Message] = {}
@@ -124,7 +128,7 @@ class Session:
         self._scheduler = self._runtime.scheduler
         if grace == "auto":
             self._scheduler.learn()
-        self._tenant = Tenant(emit)
+        self._tenant = Tenant(emit, self._scheduler.share(ranked=priority == "critical"))
         self._bell = _new_bell()
         self._table = FutureTable(grammar.tag_for(self.id), grammar)
         retention = None if max_retained_bytes is None else Retention(max_retained_bytes)
@@ -432,11 +436,13 @@ class Session:
         return [futures[order] for order in sorted(futures)]
 
 
-def _check_settings(grace: Any, max_chars: Any) -> None:
+def _check_settings(grace: Any, max_chars: Any, priority: Any) -> None:
     if grace != "auto" and not (type(grace) in (int, float) and grace >= 0):
         raise DeclarationError(f"grace={grace!r}: expected a number of seconds, at least 0, or 'auto'")
     if max_chars is not None and (type(max_chars) is not int or max_chars < 1):
         raise DeclarationError(f"max_chars={max_chars!r}: expected None or a whole number of at least 1")
+    if priority not in get_args(Priority):
+        raise DeclarationError(f"priority={priority!r}: expected 'critical' or 'emission'")
 
 
 def _worked(future: Future) -> int:

@@ -120,6 +120,10 @@ class DependencyGraph:
         pairs += [(order, newer) for newer in graph.successors(order)]
         return [pair for pair in pairs if graph.edges[pair].get("effect") is not None]
 
+    def before(self, order: int) -> Iterable[int]:
+        """The live calls that a live call waits for, or has waited for, directly."""
+        return self._graph.pred[order]
+
     def is_ordering(self, order: int) -> bool:
         """Whether a live call is ordered after this one by effect."""
         edges = self._graph.edges

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from asyncfc.execution.task import Task
 from asyncfc.futures.future import Future
 
-REMEMBERED = 16
+REMEMBERED = 32
 """Calls of each tool."""
+HALF_LIFE = 8
+"""Calls of a tool after which one counts half: tools get slower and faster."""
 QUANTILE = 0.75
-"""Of these that end within what is expected: a late answer costs more than one held a little too long."""
+"""Of these that end within what is expected: a late answer costs more than one held a little too long, and
+where durations have a heavy tail, this is near their mean, which the length of a chain is made of."""
+UNKNOWN_S = 1.0
+"""Seconds that a call counts as where nothing at all is known: then all are alike."""
 TOLERANCE = 1e-6
 """Seconds; what should have ended but for so little is overdue."""
 LONGEST_CHAIN = 128
@@ -28,10 +33,12 @@ LONGEST_CHAIN = 128
 class Estimates:
     """What calls of each tool take, in seconds of the loop's clock, from the start of their work on."""
 
-    __slots__ = ("_past",)
+    __slots__ = ("_expected", "_past", "_typical")
 
     def __init__(self) -> None:
         self._past: dict[str, deque[float]] = {}
+        self._expected: dict[str, float] = {}  # what has been asked since something was learned
+        self._typical: float | None = None
 
     def learn(self, tool: str, seconds: float) -> None:
         """A call has ended by itself, with a value or an error."""
@@ -39,11 +46,45 @@ class Estimates:
         if past is None:
             past = self._past[tool] = deque(maxlen=REMEMBERED)
         past.append(seconds)
+        self._expected.pop(tool, None)
+        self._typical = None
 
     def expected(self, tool: str) -> float | None:
         """What a call of this tool takes with some certainty; None: none has ended yet."""
-        past = self._past.get(tool)
-        return sorted(past)[math.ceil(QUANTILE * len(past)) - 1] if past else None
+        found = self._expected.get(tool)
+        if found is None and tool in self._past:
+            found = self._expected[tool] = decayed_quantile(self._past[tool])
+        return found
+
+    def guess(self, tool: str) -> float:
+        """What a call of this tool may take: if none has ended yet, as much as the tools that are known."""
+        found = self.expected(tool)
+        if found is not None:
+            return found
+        if self._typical is None:
+            known = self.known().values()
+            self._typical = sum(known) / len(known) if known else UNKNOWN_S
+        return self._typical
+
+    def known(self) -> dict[str, float]:
+        """What is expected, by tool."""
+        return {tool: self.expected(tool) or 0.0 for tool in self._past}
+
+
+def decayed_quantile(past: Sequence[float]) -> float:
+    """The duration within which calls end with some certainty, where what is long ago counts less.
+
+    Args:
+        past: durations, the newest last.
+    """
+    newest = len(past) - 1
+    weighted = sorted((seconds, 0.5 ** ((newest - place) / HALF_LIFE)) for place, seconds in enumerate(past))
+    missing = QUANTILE * math.fsum(weight for _, weight in weighted)
+    for seconds, weight in weighted:
+        missing -= weight
+        if missing <= TOLERANCE:
+            return seconds
+    return weighted[-1][0]
 
 
 @dataclass(frozen=True, slots=True)

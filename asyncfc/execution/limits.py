@@ -1,51 +1,34 @@
 """Limits: how many calls may work at the same time, in all, per tool and per resource.
 
-A call takes the slots that it needs one by one in a fixed order (resources, tool, global) and keeps
-what it has while it waits for the next. The fixed order excludes deadlock; keeping excludes
-starvation; each queue is served in emission order (P15).
+A call takes the slots that it needs one by one in a fixed order (those of its session first; resources,
+tool, global) and keeps what it has while it waits for the next. The fixed order excludes deadlock; keeping
+excludes starvation; `Line` says whose turn it is.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import count
-from typing import Any
 
 from asyncfc.depgraph.effects import Claim
 from asyncfc.depgraph.resource import Label, overlaps, parse_label
 from asyncfc.errors import DeclarationError
+from asyncfc.execution.line import Line, Share, Ticket
+
+__all__ = ["Keys", "Limits", "Share", "Slots", "Ticket"]
 
 GLOBAL = "*"
 TOOL = "tool:"
 
 
 @dataclass(slots=True, eq=False)
-class Ticket:
-    """What one call needs and has: `keys[:held]` are its slots. `left` is set when it gave up."""
+class Slots:
+    """Of one limit. Invariant: somebody waits only while none is free."""
 
-    order: int
-    keys: tuple[str, ...]
-    held: int = 0
-    left: bool = False
-    task: Any = None
-    """Whose it is; nothing to the limits."""
-
-    @property
-    def complete(self) -> bool:
-        """Whether it has all its slots."""
-        return self.held == len(self.keys)
-
-
-@dataclass(slots=True)
-class _Slots:
-    """Invariant: somebody waits only while none is free."""
-
+    size: int
     free: int
     """Less than 0 if some were taken beyond the limit."""
-    waiting: list[tuple[int, int, Ticket]] = field(default_factory=list)
-    """A heap: by order, then (a call may have left with one ticket and come with another) as they came."""
+    line: Line = field(default_factory=Line)
 
 
 class Keys:
@@ -77,58 +60,86 @@ class Limits:
     Args:
         limits: `"*"` for all calls, `"tool:NAME"` for one tool, any other key is a resource label:
             a call counts against it if one of its labels overlaps. Values are at least 1.
+        per_session: the same for the calls of each session by itself.
 
     Raises:
         DeclarationError: a value is not a positive whole number, or a key is no label.
     """
 
-    def __init__(self, limits: Mapping[str, int] | None = None) -> None:
-        for key, size in (limits or {}).items():
-            if type(size) is not int or size < 1:
-                raise DeclarationError(f"limit {key!r}: {size!r} is not a whole number of at least 1")
-        self._slots = {key: _Slots(size) for key, size in (limits or {}).items()}
+    def __init__(
+        self, limits: Mapping[str, int] | None = None, per_session: Mapping[str, int] | None = None
+    ) -> None:
+        self._sizes = _checked(per_session)
+        self._slots = {key: Slots(size, size) for key, size in _checked(limits).items()}
         self._keys = Keys(self._slots)
-        self._arrivals = count()
+        self._own_keys = Keys(self._sizes)
+
+    def __bool__(self) -> bool:
+        return bool(self._slots or self._sizes)
+
+    def share(self, weight: float = 1.0, *, ranked: bool = False) -> Share:
+        """What one more session may have."""
+        return Share(weight, ranked, {key: Slots(size, size) for key, size in self._sizes.items()})
 
     def keys(self, tool: str, claim: Claim) -> tuple[str, ...]:
-        """The limits that a call of this tool with this claim counts against, in the fixed order."""
+        """The limits of all sessions that a call of this tool with this claim counts against, in order."""
         return self._keys.of(tool, claim)
+
+    def ticket(self, order: int, tool: str, claim: Claim, share: Share) -> Ticket | None:
+        """What a call of this tool with this claim needs; None: nothing limits it."""
+        own = self._own_keys.of(tool, claim) if share.caps else ()
+        keys = own + self._keys.of(tool, claim)
+        return Ticket(order, keys, share=share, own=len(own)) if keys else None
+
+    def again(self, ticket: Ticket) -> Ticket:
+        """A new ticket for a call that has given back what it had."""
+        return Ticket(ticket.order, ticket.keys, 0, ticket.task, ticket.share, ticket.own, ticket.rank)
 
     def enter(self, ticket: Ticket) -> bool:
         """Take the slots that are free; return whether the ticket has all. If not, it waits."""
-        while ticket.held < len(ticket.keys):
-            slots = self._slots[ticket.keys[ticket.held]]
+        while not ticket.complete:
+            slots = self._of(ticket, ticket.held)
             if slots.free <= 0:
-                heapq.heappush(slots.waiting, (ticket.order, next(self._arrivals), ticket))
+                slots.line.add(ticket)
                 return False
+            slots.line.skip(ticket)
             slots.free -= 1
             ticket.held += 1
         return True
 
     def take(self, ticket: Ticket) -> None:
         """Take all slots of a new ticket, free or not: its work goes on already."""
-        for key in ticket.keys:
-            self._slots[key].free -= 1
+        for place in range(len(ticket.keys)):
+            self._of(ticket, place).free -= 1
         ticket.held = len(ticket.keys)
 
     def leave(self, ticket: Ticket) -> list[Ticket]:
         """Give up for good, waiting or not; return the tickets that now have all their slots."""
-        ticket.left = True
+        if ticket.line is not None:
+            ticket.line.drop(ticket)
         served = []
-        for key in ticket.keys[: ticket.held]:
-            slots = self._slots[key]
+        for place in range(ticket.held):
+            slots = self._of(ticket, place)
             slots.free += 1
-            heir = self._first(key) if slots.free > 0 else None
-            if heir is not None and self.enter(heir):
-                served.append(heir)
+            heir = slots.line.pop() if slots.free > 0 else None
+            if heir is not None:
+                slots.free -= 1
+                heir.held += 1
+                if self.enter(heir):
+                    served.append(heir)
         ticket.held = 0
         return served
 
-    def _first(self, key: str) -> Ticket | None:
-        """Take the first that waits for this key out of the queue."""
-        waiting = self._slots[key].waiting
-        while waiting:
-            _, _, ticket = heapq.heappop(waiting)
-            if not ticket.left:
-                return ticket
-        return None
+    def _of(self, ticket: Ticket, place: int) -> Slots:
+        key = ticket.keys[place]
+        if place < ticket.own:
+            assert ticket.share is not None
+            return ticket.share.caps[key]
+        return self._slots[key]
+
+
+def _checked(limits: Mapping[str, int] | None) -> dict[str, int]:
+    for key, size in (limits or {}).items():
+        if type(size) is not int or size < 1:
+            raise DeclarationError(f"limit {key!r}: {size!r} is not a whole number of at least 1")
+    return dict(limits or {})

@@ -12,8 +12,10 @@ from asyncfc.depgraph.claims import ClaimIndex, Group
 from asyncfc.depgraph.effects import Conflict
 from asyncfc.depgraph.graph import DependencyGraph
 from asyncfc.errors import CallError, UnknownHandle
+from asyncfc.execution.estimates import Estimates
 from asyncfc.execution.family import adopt, escape, outside_parent, would_deadlock
 from asyncfc.execution.quarantine import Quarantine
+from asyncfc.execution.ranks import Ranks
 from asyncfc.execution.task import Task
 from asyncfc.futures.future import Future
 from asyncfc.futures.outcome import Value
@@ -23,15 +25,17 @@ class Order:
     """The calls that have not released their claims.
 
     State: `_tasks` has them by order; the graph knows what they wait for, the index what they claim. In
-    quarantine is what work that was given up, and is no longer among them, still claims.
+    quarantine is what work that was given up, and is no longer among them, still claims. The ranks are there
+    if somebody wants to know which calls have the longest way to go.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, estimates: Estimates | None = None) -> None:
         self._graph = DependencyGraph()
         self._index = ClaimIndex()
         self._tasks: dict[int, Task] = {}
         self._orders = 0
         self.quarantine = Quarantine()
+        self.ranks = None if estimates is None else Ranks(self._graph, estimates)
 
     def __len__(self) -> int:
         return len(self._graph)
@@ -74,6 +78,8 @@ class Order:
         data = sorted({f.leader.order for f in task.inputs if f.outcome is None}) if task.inputs else ()
         hold = 0 if task.tool.spec.level == "read" and not task.waits else 1
         ready = self._graph.add(task.order, data, effects, hold)
+        if self.ranks is not None and task.tenant.share.ranked:
+            self.ranks.enter(task.order, task.tool.name)
         if task.inputs:
             task.doomed = any(f.outcome is not None and not isinstance(f.outcome, Value) for f in task.inputs)
         if len(self.quarantine) and task.late is None:
@@ -175,6 +181,8 @@ class Order:
         for task in tasks:  # all of them, before anybody is told, who may submit a call
             task.tenant.leave(task)
             self._index_of(task).discard(task.order)
+            if self.ranks is not None:
+                self.ranks.leave(task.order)
         for task in tasks:
             if task.tenant.emit is not None:
                 task.tenant.emit("released", task.order)

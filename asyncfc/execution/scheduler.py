@@ -18,10 +18,11 @@ from typing import Any
 
 from asyncfc.depgraph.claims import Group
 from asyncfc.errors import DeclarationError, ToolAbandoned, ToolTimeout
+from asyncfc.execution.admission import Admission
 from asyncfc.execution.estimates import Estimates, Forecast, forecast
-from asyncfc.execution.limits import Keys, Limits, Ticket
+from asyncfc.execution.limits import Limits
+from asyncfc.execution.line import Share
 from asyncfc.execution.order import Order
-from asyncfc.execution.rates import Rates
 from asyncfc.execution.task import Task, Working
 from asyncfc.execution.work import Executor, Result, Running, Work, collect
 from asyncfc.futures.future import CALLER, Future
@@ -34,8 +35,7 @@ ABANDON_AFTER = 5.0
 class Scheduler:
     """All live calls: those that have not released their claims.
 
-    State: `_order` has them, and knows what may start. `_freed` and `_served` are tickets whose slots have
-    become free, or that have got theirs, within the step that runs.
+    State: `_order` has them, and knows what may start, as far as `_admission` lets it.
 
     Args:
         executor: where work runs.
@@ -46,12 +46,11 @@ class Scheduler:
     def __init__(self, executor: Executor, limits: Limits, rates: Mapping[str, str] | None = None) -> None:
         self._executor = executor
         self._limits = limits
-        self._rates = Rates(rates or {})
-        self._rate_keys = Keys(rates or {})
-        self._order = Order()
-        self._estimates: Estimates | None = None
-        self._freed: list[Ticket] = []
-        self._served: list[Ticket] = []
+        self._estimates = Estimates() if limits else None  # with limits, whose turn it is depends on them
+        self._order = Order(self._estimates)
+        self._admission = Admission(
+            limits, rates or {}, self._order, lambda task: self._launch(self._start(task))
+        )
         self._context = copy_context()  # for what work reports: it concerns no call in particular
 
     def __len__(self) -> int:
@@ -139,6 +138,15 @@ class Scheduler:
         estimates = self._estimates or Estimates()
         return forecast(self._order, estimates, futures, asyncio.get_running_loop().time(), soon=soon)
 
+    def share(self, weight: float = 1.0, *, ranked: bool = True) -> Share:
+        """What one more session may have of the slots.
+
+        Args:
+            weight: against those of others.
+            ranked: of its calls the one with the longest way to go comes first, else the oldest.
+        """
+        return self._limits.share(weight, ranked=ranked and self._order.ranks is not None)
+
     def learn(self) -> None:
         """Learn from now on how long calls take; nothing is measured before somebody wants to know."""
         self._estimates = self._estimates or Estimates()
@@ -150,65 +158,15 @@ class Scheduler:
     # --- starting -------------------------------------------------------------------------------------
 
     def _launch(self, ready: list[Task]) -> None:
-        """Start, in emission order, the calls that nothing orders any more, as limits allow.
-
-        They queue for slots before any slot that has become free is given away: of those that wait then,
-        the oldest gets it (P15).
-        """
-        while ready or self._freed or self._served:
-            waiting = [task for task in sorted(ready, key=_by_order) if not task.future.settled]
-            admitted = [task for task in waiting if not self._is_rated(task) and self._admit(task)]
-            for ticket in self._freed:
-                self._served += self._limits.leave(ticket)
-            admitted += [ticket.task for ticket in self._served]
-            self._freed, self._served, ready = [], [], []
-            for task in sorted(admitted, key=_by_order):
+        """Start the calls that nothing orders any more, as limits and rates allow."""
+        while ready or self._admission.is_due:
+            admitted, ready = self._admission.admit(ready), []
+            for task in admitted:
                 if task.paused is not None:
                     if not task.paused.done():
                         task.paused.set_result(None)
                 elif not task.future.settled:
                     ready += self._start(task)
-
-    def _is_rated(self, task: Task) -> bool:
-        """Whether rates decide when it starts: then it waits at their gates."""
-        assert task.claim is not None
-        keys = self._rate_keys.of(task.tool.name, task.claim)
-        if keys:
-            if task.tenant.emit is not None:
-                task.tenant.emit("queued", task.order, rates=keys)
-            if not task.future.settled:  # who was told just now may have cancelled it
-                start = self._rates.start(
-                    keys, partial(self._slots, task), lambda: self._launch(self._start(task))
-                )
-                task.gate = asyncio.get_running_loop().create_task(start)
-        return bool(keys)
-
-    async def _slots(self, task: Task) -> None:
-        if not self._admit(task):
-            await self._for_slots(task)
-
-    async def _for_slots(self, task: Task) -> None:
-        """Wait until the limits have given a queued call its slots."""
-        task.paused = paused = asyncio.get_running_loop().create_future()
-        try:
-            await paused
-        finally:
-            if task.paused is paused:
-                task.paused = None
-
-    def _admit(self, task: Task) -> bool:
-        """Whether the limits let it start now. If not, it comes back when its slots are free."""
-        if task.ticket is not None:
-            return task.ticket.complete
-        assert task.claim is not None
-        keys = self._limits.keys(task.tool.name, task.claim)
-        if not keys:
-            return True
-        task.ticket = Ticket(task.order, keys, task=task)
-        admitted = self._limits.enter(task.ticket)
-        if not admitted and task.tenant.emit is not None:
-            task.tenant.emit("queued", task.order, limits=keys)
-        return admitted
 
     def _start(self, task: Task) -> list[Task]:
         """Start the work; return what became ready instead if the call fails before it."""
@@ -379,7 +337,7 @@ class Scheduler:
         if task.gate is not None:
             task.gate.cancel()
         if task.ticket is not None:
-            self._freed.append(task.ticket)
+            self._admission.free(task.ticket)
         if task.tenant.emit is not None and late_outcome is not None:
             task.tenant.emit("ended late", task.order, outcome=late_outcome)
         return self._order.rest(task) if task.children == 0 else []
@@ -397,37 +355,21 @@ class Scheduler:
             raise error
         if task.tenant.emit is not None:
             task.tenant.emit("paused", task.order)
-        if task.ticket is not None and not task.stopped:
-            self._renew(task)
-            if task.paused is not None and not task.paused.done():  # after another wait, over by now
-                task.paused.set_result(None)
-            self._launch([])
+        self._admission.give_back(task)
+        self._launch([])
 
     async def resume(self, task: Task) -> None:
         """The work of a call goes on: it takes its slots again, in turn with others."""
-        if task.ticket is not None and not task.stopped and not self._limits.enter(task.ticket):
-            await self._for_slots(task)
+        await self._admission.take_again(task)
         if task.tenant.emit is not None:
             task.tenant.emit("resumed", task.order)
 
     def retake(self, task: Task) -> None:
         """A wait of the work was interrupted: it has its slots again, beyond the limit if need be."""
-        if task.ticket is not None and not task.stopped:
-            self._limits.take(self._renew(task))
+        if self._admission.take_at_once(task):
             self._launch([])
         if task.tenant.emit is not None:
             task.tenant.emit("resumed", task.order)
-
-    def _renew(self, task: Task) -> Ticket:
-        """Give up the slots of a call, had or waited for; return the ticket that it can enter with again."""
-        assert task.ticket is not None
-        self._served += self._limits.leave(task.ticket)
-        task.ticket = Ticket(task.order, task.ticket.keys, task=task)
-        return task.ticket
-
-
-def _by_order(task: Task) -> int:
-    return task.order
 
 
 def _copied(result: Result) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from asyncfc.depgraph.claims import ClaimIndex
 from asyncfc.depgraph.effects import Claim
 from asyncfc.errors import CallError
-from asyncfc.execution.limits import Ticket
+from asyncfc.execution.line import Share, Ticket
 from asyncfc.execution.work import Result, Running
 from asyncfc.futures.call import short_name
 from asyncfc.futures.future import Caller, Future
@@ -23,12 +23,18 @@ NO_GATES: frozenset[int] = frozenset()
 
 
 class Tenant:
-    """One session's live calls in a scheduler, which several sessions may share."""
+    """One session's live calls in a scheduler, which several sessions may share.
 
-    __slots__ = ("_idle", "emit", "tasks")
+    Args:
+        emit: tells of what happens; None: nobody listens.
+        share: of the slots.
+    """
 
-    def __init__(self, emit: Callable[..., object] | None = None) -> None:
+    __slots__ = ("_idle", "emit", "share", "tasks")
+
+    def __init__(self, emit: Callable[..., object] | None, share: Share) -> None:
         self.emit = emit
+        self.share = share
         self.tasks: dict[int, Task] = {}
         self._idle: list[asyncio.Future[None]] = []
 

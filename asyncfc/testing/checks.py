@@ -206,6 +206,30 @@ def in_emission_order(program: Program, trial: Trial) -> None:
             assert not older, f"call {event.call} started before {older}, which waited for the same slot"
 
 
+def in_order_of_the_way_to_go(trial: Trial) -> None:
+    """P15: of the calls that wait for a slot the one with the longest way to go starts first.
+
+    For a single limit, calls that all take the same, and fewer turns than it takes for age to count.
+    """
+    older: dict[int, list[int]] = {}  # of each call those that it waits for
+    queued: set[int] = set()
+    for event in trial.events:
+        if event.kind == "sealed":
+            older[event.call] = [*event.data["data"], *event.data["effects"]]
+        elif event.kind == "queued":
+            queued.add(event.call)
+        elif event.kind == "settled":
+            queued.discard(event.call)
+        elif event.kind == "started" and event.call in queued:
+            ways = dict.fromkeys(older, 1)
+            for newer in sorted(older, reverse=True):
+                for order in older[newer]:
+                    ways[order] = max(ways[order], ways[newer] + 1)
+            first = min(queued, key=lambda order: (-ways[order], order))
+            assert event.call == first, f"call {event.call} (way: {ways[event.call]}) started before {first}"
+            queued.discard(event.call)
+
+
 def nothing_kept(trial: Trial) -> None:
     """P16: when all is released, neither the graph nor the index remembers any call."""
     assert trial.session is not None
@@ -215,6 +239,9 @@ def nothing_kept(trial: Trial) -> None:
     assert (len(order._tasks), len(order.quarantine)) == (0, 0)
     assert not index._side
     assert not index._unbound
+    assert order.ranks is None or len(order.ranks) == 0
+    for slots in trial.session._scheduler._limits._slots.values():
+        assert (slots.free, len(slots.line)) == (slots.size, 0)
     for trie in (index._readers, index._writers):
         assert (trie._places, trie._root.entries, trie._root.children) == ({}, {}, {})
 

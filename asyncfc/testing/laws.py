@@ -6,7 +6,7 @@ The property tests draw a few hundred programs for each law, `benchmarks/program
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
@@ -15,8 +15,8 @@ from asyncfc.errors import EffectEscape, ValueDropped
 from asyncfc.futures.outcome import Failure
 from asyncfc.testing import checks, directed, eventful, words
 from asyncfc.testing.loop import Mode
-from asyncfc.testing.oracle import Recorded
-from asyncfc.testing.programs import Program, programs
+from asyncfc.testing.oracle import Recorded, Step
+from asyncfc.testing.programs import Program, programs, with_steps
 from asyncfc.testing.trial import in_order, in_runtime, in_session
 
 Check: TypeAlias = Callable[[Any, int, Mode], None]
@@ -45,6 +45,25 @@ def ordered(program: Program, seed: int, mode: Mode) -> None:
 def parallel(program: Program, seed: int, mode: Mode) -> None:
     """P4: every call starts, settles and releases at the very moment at which it can."""
     checks.parallel(program, in_session(program, seed=seed, mode=mode), in_order(program))
+
+
+def urgent(program: Program, seed: int, mode: Mode) -> None:
+    """P15: of the calls that wait for the only slot, the one with the longest way to go starts first."""
+    limited = replace(of_one_second(program), limits={"*": 1 + seed % 2})
+    trial = in_session(limited, seed=seed, mode=mode)
+    checks.in_order_of_the_way_to_go(trial)
+    checks.within_limits(limited, trial)
+    checks.serialisable(trial, in_order(limited))
+    checks.nothing_kept(trial)
+
+
+def of_one_second(program: Program) -> Program:
+    """The program with calls that all take the same: the longest way is that of the most calls."""
+
+    def other(step: Step) -> Step:
+        return replace(step, arguments={**step.arguments, "delay": 1})
+
+    return with_steps(program, other)
 
 
 def gated(program: Program, seed: int, mode: Mode) -> None:
@@ -195,6 +214,7 @@ LAWS: dict[str, Law] = {
     "P1 any program": Law(programs(limits=True), ordered),
     "P4 any program": Law(programs(), parallel),
     "P4 late and lost": Law(directed.late_and_lost(), parallel),
+    "P15 longest way first": Law(programs(max_calls=12, fails=False), urgent),
     "P5 paths spelt otherwise": Law(eventful.respelt(), ordered),
     "P9 timeouts": Law(eventful.timed(), timed),
     "P10 closed early": Law(programs(limits=True), closed),

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncfc.execution.estimates import LONGEST_CHAIN, REMEMBERED, Estimates, Forecast
+from asyncfc.execution.estimates import (
+    HALF_LIFE,
+    LONGEST_CHAIN,
+    QUANTILE,
+    REMEMBERED,
+    UNKNOWN_S,
+    Estimates,
+    Forecast,
+)
 from asyncfc.futures.future import Future
 from asyncfc.session import Call, Runtime, Session
 from asyncfc.testing.loop import run_virtual
@@ -309,12 +317,34 @@ def test_of_constant_durations_that_very_one_is_expected(seconds: float, times: 
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=40))
-def test_three_of_four_of_the_last_calls_ended_within_what_is_expected(durations: list[float]) -> None:
+def test_three_of_four_calls_ended_within_what_is_expected_and_late_ones_count_more(
+    durations: list[float],
+) -> None:
     estimates = Estimates()
     for seconds in durations:
         estimates.learn("t", seconds)
-    late = durations[-REMEMBERED:]
+    late = [
+        (seconds, 2 ** (-age / HALF_LIFE)) for age, seconds in enumerate(reversed(durations[-REMEMBERED:]))
+    ]
     expected = estimates.expected("t")
-    assert expected in late
-    assert sum(seconds <= expected for seconds in late) >= 0.75 * len(late)
-    assert sum(seconds < expected for seconds in late) < 0.75 * len(late)
+    assert expected in [seconds for seconds, _ in late]
+    most = QUANTILE * sum(weight for _, weight in late)
+    assert sum(weight for seconds, weight in late if seconds <= expected) >= most - 1e-5
+    assert sum(weight for seconds, weight in late if seconds < expected) <= most + 1e-5
+
+
+def test_a_tool_that_has_become_fast_is_expected_to_be_fast_before_all_is_forgotten() -> None:
+    estimates = Estimates()
+    for seconds in [9.0] * REMEMBERED + [1.0] * (2 * HALF_LIFE + 1):
+        estimates.learn("t", seconds)
+    assert estimates.expected("t") == 1.0
+
+
+def test_a_tool_of_which_nothing_is_known_may_take_as_long_as_the_others() -> None:
+    estimates = Estimates()
+    assert estimates.guess("t") == UNKNOWN_S
+    estimates.learn("a", 1.0)
+    estimates.learn("b", 3.0)
+    assert (estimates.guess("t"), estimates.guess("a"), estimates.expected("t")) == (2.0, 1.0, None)
+    estimates.learn("t", 9.0)
+    assert estimates.guess("t") == 9.0

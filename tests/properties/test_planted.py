@@ -28,7 +28,8 @@ MOST = 2000
 
 def fair(program: Program, seed: int, mode: Mode) -> None:
     limited_program = Program(program.messages, {"*": 1})
-    checks.in_emission_order(limited_program, in_session(limited_program, seed=seed, mode=mode))
+    trial = in_session(limited_program, seed=seed, mode=mode, priority="emission")
+    checks.in_emission_order(limited_program, trial)
 
 
 def own(program: Program, seed: int, mode: Mode) -> None:
@@ -104,6 +105,7 @@ CAUGHT_BY: dict[str, Law] = {
     "run twice": ANY,
     "limit off by one": ANY,
     "newest first": Law(programs(), fair),
+    "rank forgotten": LAWS["P15 longest way first"],
     "slot given back twice": ANY,
     "slot kept while waiting": ONE_SLOT,
     "slot not taken again": ONE_SLOT,

@@ -48,7 +48,7 @@ def test_P15_of_calls_that_wait_for_a_slot_the_oldest_starts_first(
     mode: Mode, program: Program, limits: dict[str, int], seed: int
 ) -> None:
     limited = Program(program.messages, limits)
-    trial = in_session(limited, seed=seed, mode=mode)
+    trial = in_session(limited, seed=seed, mode=mode, priority="emission")
     checks.in_emission_order(limited, trial)
     checks.within_limits(limited, trial)
 

@@ -32,6 +32,7 @@ FAULTS: dict[str, Callable[[], Any]] = {
     "run twice": work.run_twice,
     "limit off by one": work.limit_off_by_one,
     "newest first": work.newest_first,
+    "rank forgotten": work.rank_forgotten,
     "slot given back twice": work.slot_given_back_twice,
     "slot kept while waiting": work.slot_kept_while_waiting,
     "slot not taken again": work.slot_not_taken_again,

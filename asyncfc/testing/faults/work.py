@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from asyncfc.depgraph.claims import ClaimIndex
 from asyncfc.execution import family, order, rates
+from asyncfc.execution.admission import Admission
 from asyncfc.execution.executors import LocalExecutor, Result, Work
 from asyncfc.execution.limits import Limits, Ticket
+from asyncfc.execution.line import Line
 from asyncfc.execution.order import Order
 from asyncfc.execution.quarantine import Quarantine
 from asyncfc.execution.scheduler import Scheduler
@@ -50,8 +51,8 @@ def limit_off_by_one() -> Any:
     """Every limit admits one call too many."""
 
     def make(original: Any) -> Any:
-        def init(self: Limits, limits: Mapping[str, int] | None = None) -> None:
-            original(self, {key: size + 1 for key, size in (limits or {}).items()})
+        def init(self: Limits, limits: Mapping[str, int] | None = None, *others: Any) -> None:
+            original(self, {key: size + 1 for key, size in (limits or {}).items()}, *others)
 
         return init
 
@@ -62,18 +63,18 @@ def newest_first() -> Any:
     """Of the calls that wait for a slot the newest gets it."""
 
     def make(original: Any) -> Any:
-        def first(self: Limits, key: str) -> Ticket | None:
-            waiting = self._slots[key].waiting
-            waiting[:] = [(-order, arrival, ticket) for order, arrival, ticket in waiting]
-            heapq.heapify(waiting)
-            found: Ticket | None = original(self, key)
-            waiting[:] = [(-order, arrival, ticket) for order, arrival, ticket in waiting]
-            heapq.heapify(waiting)
-            return found
+        def add(self: Line, ticket: Ticket) -> None:
+            ticket.order = -ticket.order
+            original(self, ticket)
 
-        return first
+        return add
 
-    return planted(Limits, "_first", make)
+    return planted(Line, "add", make)
+
+
+def rank_forgotten() -> Any:
+    """Who waits for a slot is not told what was submitted after it (P15)."""
+    return replaced(Admission, "_rerank", lambda *_: None)
 
 
 def slot_given_back_twice() -> Any:

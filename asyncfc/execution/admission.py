@@ -1,0 +1,158 @@
+"""Admission: which of the calls that nothing orders any more may start now, as limits and rates allow.
+
+It starts nothing: whoever is at the top of the step asks `admit`, and starts what that returns. `_freed` and
+`_served` are tickets whose slots have become free, or that have got theirs, within the step that runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from asyncfc.execution.limits import Keys, Limits, Ticket
+from asyncfc.execution.order import Order
+from asyncfc.execution.rates import Rates
+from asyncfc.execution.task import Task
+
+
+class Admission:
+    """The tickets of all calls.
+
+    Args:
+        limits: how much may run at once.
+        rates: how many calls may start within a time.
+        order: knows the ranks of calls.
+        start: starts a call whose turn has come under rates.
+    """
+
+    def __init__(
+        self, limits: Limits, rates: Mapping[str, str], order: Order, start: Callable[[Task], None]
+    ) -> None:
+        self._limits = limits
+        self._rates = Rates(rates)
+        self._rate_keys = Keys(rates)
+        self._order = order
+        self._start = start
+        self._unlimited = not limits and not rates
+        self._freed: list[Ticket] = []
+        self._served: list[Ticket] = []
+
+    @property
+    def is_due(self) -> bool:
+        """Whether slots have become free, or been given to calls that wait for them, since `admit`."""
+        return bool(self._freed or self._served)
+
+    def admit(self, ready: list[Task]) -> list[Task]:
+        """Return the calls that may start, or go on, now, oldest first; the others come when they may.
+
+        They queue for slots before any slot that has become free is given away, so that it goes to the one
+        whose turn it is among all that wait then (P15).
+        """
+        if self._unlimited:
+            return sorted((task for task in ready if not task.future.settled), key=_by_order)
+        self._rerank()
+        waiting = [task for task in sorted(ready, key=self._by_turn) if not task.future.settled]
+        admitted = [task for task in waiting if not self._is_rated(task) and self._has_slots(task)]
+        for ticket in self._freed:
+            self._served += self._limits.leave(ticket)
+        admitted += [ticket.task for ticket in self._served]
+        self._freed, self._served = [], []
+        return sorted(admitted, key=_by_order)
+
+    def free(self, ticket: Ticket) -> None:
+        """A call has no use for its slots, or its place in the line, any more."""
+        self._freed.append(ticket)
+
+    def give_back(self, task: Task) -> None:
+        """The work of a call is about to wait: it gives up its slots, had or waited for."""
+        if task.ticket is not None and not task.stopped:
+            self._renew(task, task.ticket)
+            if task.paused is not None and not task.paused.done():  # after another wait, over by now
+                task.paused.set_result(None)
+
+    async def take_again(self, task: Task) -> None:
+        """The work of a call goes on as soon as it has its slots again, in turn with others."""
+        if task.ticket is not None and not task.stopped:
+            task.ticket.rank = self._rank_of(task)
+            if not self._limits.enter(task.ticket):
+                await self._for_slots(task)
+
+    def take_at_once(self, task: Task) -> bool:
+        """The work of a call goes on now, with slots beyond the limit if need be; whether it needs any."""
+        if task.ticket is None or task.stopped:
+            return False
+        self._limits.take(self._renew(task, task.ticket))
+        return True
+
+    def _by_turn(self, task: Task) -> tuple[float, int]:
+        return -self._rank_of(task), task.order
+
+    def _rank_of(self, task: Task) -> float:
+        """What is still to be done from a call on; for one from inside another, that one's as well."""
+        ranks = self._order.ranks
+        rank, of = 0.0, None if ranks is None else task
+        while of is not None and ranks is not None:
+            rank += ranks.of(of.order)
+            of = of.parent
+        return rank
+
+    def _rerank(self) -> None:
+        """Let the tickets that wait know what has been submitted since the last time."""
+        ranks = self._order.ranks
+        if ranks is not None:
+            for order in ranks.catch_up():
+                task = self._order.find(order)
+                ticket = None if task is None else task.ticket
+                if task is not None and ticket is not None and ticket.line is not None:
+                    ticket.line.rerank(ticket, self._rank_of(task))
+
+    def _is_rated(self, task: Task) -> bool:
+        """Whether rates decide when it starts: then it waits at their gates."""
+        assert task.claim is not None
+        keys = self._rate_keys.of(task.tool.name, task.claim)
+        if keys:
+            if task.tenant.emit is not None:
+                task.tenant.emit("queued", task.order, rates=keys)
+            if not task.future.settled:  # who was told just now may have cancelled it
+                start = self._rates.start(keys, partial(self._slots, task), partial(self._start, task))
+                task.gate = asyncio.get_running_loop().create_task(start)
+        return bool(keys)
+
+    async def _slots(self, task: Task) -> None:
+        if not self._has_slots(task):
+            await self._for_slots(task)
+
+    async def _for_slots(self, task: Task) -> None:
+        """Wait until the limits have given a queued call its slots."""
+        task.paused = paused = asyncio.get_running_loop().create_future()
+        try:
+            await paused
+        finally:
+            if task.paused is paused:
+                task.paused = None
+
+    def _has_slots(self, task: Task) -> bool:
+        """Whether the limits let it start now. If not, it comes back when its slots are free."""
+        if task.ticket is not None:
+            return task.ticket.complete
+        assert task.claim is not None
+        ticket = self._limits.ticket(task.order, task.tool.name, task.claim, task.tenant.share)
+        if ticket is None:
+            return True
+        task.ticket, ticket.task = ticket, task
+        ticket.rank = self._rank_of(task)
+        admitted = self._limits.enter(ticket)
+        if not admitted and task.tenant.emit is not None:
+            task.tenant.emit("queued", task.order, limits=ticket.names)
+        return admitted
+
+    def _renew(self, task: Task, ticket: Ticket) -> Ticket:
+        """Give up the slots of a call; return the ticket that it can enter with again."""
+        self._served += self._limits.leave(ticket)
+        task.ticket = self._limits.again(ticket)
+        return task.ticket
+
+
+def _by_order(task: Task) -> int:
+    return task.order

@@ -1,0 +1,203 @@
+"""Line: who waits for the slots of one limit, and whose turn it is.
+
+Between sessions it is start-time fair queueing: the turn goes to the session that has used the least of its
+share, counted in calls over weight; one that comes back after a pause has saved up nothing. Within a session
+it goes to the call with the longest way to go (its rank), the oldest of equals, but every `EVERY`-th turn to
+the one that has waited the longest. So a call with `k` others of its session before it gets a slot within
+`EVERY * (k + 1)` turns of its session, whatever comes after it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asyncfc.execution.limits import Slots
+
+EVERY = 16
+"""Of so many turns of a session one goes to the call that has waited the longest. That costs about 0.3 % of
+the time of a program; without it a call might wait for ever."""
+SPARE = 16
+"""Entries of those that wait no longer that a queue keeps at least, before it is cleaned."""
+
+
+@dataclass(slots=True, eq=False)
+class Share:
+    """What one session may have of what several sessions share."""
+
+    weight: float = 1.0
+    ranked: bool = False
+    """Its calls go by their rank; else by age alone."""
+    caps: dict[str, Slots] = field(default_factory=dict)
+    """Slots of its own, by key."""
+    used: dict[Line, float] = field(default_factory=dict)
+    """How much of its share it has used up, in turns over weight."""
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """What one call needs and has: `keys[:held]` are its slots."""
+
+    order: int
+    keys: tuple[str, ...]
+    held: int = 0
+    task: Any = None
+    """Whose it is; nothing to the limits."""
+    share: Share | None = None
+    """Of its session."""
+    own: int = 0
+    """So many of its keys, the first ones, name slots of the session itself."""
+    rank: float = 0.0
+    """What is still to be done from its call on, one after the other, in seconds (see `Ranks`)."""
+    line: Line | None = None
+    """Where it waits."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has all its slots."""
+        return self.held == len(self.keys)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its limits, for people."""
+        return *(f"session {key}" for key in self.keys[: self.own]), *self.keys[self.own :]
+
+
+class Line:
+    """Those that wait for one limit.
+
+    State: `_waiting` has the sessions that wait, each with its place in `_turns`, a heap by how much of its
+    share each has used; `_now` is how much the one had used that got the last turn.
+    """
+
+    __slots__ = ("_now", "_numbers", "_turns", "_unshared", "_waiting")
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._numbers = count()
+        self._unshared = Share()
+        self._waiting: dict[Share, _Queue] = {}
+        self._turns: list[tuple[float, int, Share]] = []
+
+    def __len__(self) -> int:
+        return sum(queue.size for queue in self._waiting.values())
+
+    def add(self, ticket: Ticket) -> None:
+        """Let a ticket wait."""
+        share = ticket.share or self._unshared
+        queue = self._waiting.get(share)
+        if queue is None:
+            queue = self._waiting[share] = _Queue(self, share.ranked)
+            self._enqueue(share, queue)
+        ticket.line = self
+        queue.add(ticket, next(self._numbers))
+
+    def rerank(self, ticket: Ticket, rank: float) -> None:
+        """The rank of a ticket that waits here has changed."""
+        ticket.rank = rank
+        self._waiting[ticket.share or self._unshared].rerank(ticket, next(self._numbers))
+
+    def drop(self, ticket: Ticket) -> None:
+        """A ticket that waits here gives up."""
+        share = ticket.share or self._unshared
+        if self._waiting[share].drop(ticket) == 0:
+            del self._waiting[share]
+            if len(self._turns) > 2 * len(self._waiting) + SPARE:
+                self._turns = [turn for turn in self._turns if self._is_due(turn)]
+                heapq.heapify(self._turns)
+
+    def pop(self) -> Ticket | None:
+        """Take the one whose turn it is out of the line, if there is one."""
+        while self._turns:
+            turn = heapq.heappop(self._turns)
+            if self._is_due(turn):
+                share = turn[2]
+                queue = self._waiting[share]
+                ticket = queue.pop()
+                self._charge(share)
+                if queue.size:
+                    self._enqueue(share, queue)
+                else:
+                    del self._waiting[share]
+                return ticket
+        return None
+
+    def skip(self, ticket: Ticket) -> None:
+        """A ticket has got its slot without waiting: that is a turn of its session, too."""
+        if ticket.share is not None:
+            self._charge(ticket.share)
+
+    def _enqueue(self, share: Share, queue: _Queue) -> None:
+        queue.turn = next(self._numbers)
+        heapq.heappush(self._turns, (max(share.used.get(self, 0.0), self._now), queue.turn, share))
+
+    def _is_due(self, turn: tuple[float, int, Share]) -> bool:
+        queue = self._waiting.get(turn[2])
+        return queue is not None and queue.turn == turn[1]
+
+    def _charge(self, share: Share) -> None:
+        self._now = max(share.used.get(self, 0.0), self._now)
+        share.used[self] = self._now + 1.0 / share.weight
+
+
+class _Queue:
+    """The tickets of one session in a line: in `_best` by rank and age, in `_first` as they came."""
+
+    __slots__ = ("_best", "_first", "_line", "_ranked", "_turns", "size", "turn")
+
+    def __init__(self, line: Line, ranked: bool) -> None:
+        self.size = 0
+        self.turn = -1
+        self._line = line
+        self._ranked = ranked
+        self._turns = 0
+        self._best: list[tuple[float, int, int, Ticket]] = []  # a heap
+        self._first: deque[Ticket] = deque()
+
+    def add(self, ticket: Ticket, number: int) -> None:
+        self.size += 1
+        self.rerank(ticket, number)
+        if self._ranked:
+            self._first.append(ticket)
+            if len(self._first) > 2 * self.size + SPARE:
+                self._first = deque(one for one in self._first if one.line is self._line)
+
+    def rerank(self, ticket: Ticket, number: int) -> None:
+        """Its entry of before counts no longer."""
+        heapq.heappush(self._best, (self._key(ticket), ticket.order, number, ticket))
+        if len(self._best) > 2 * self.size + SPARE:
+            self._best = [entry for entry in self._best if self._counts(entry)]
+            heapq.heapify(self._best)
+
+    def drop(self, ticket: Ticket) -> int:
+        """A ticket waits no longer; return how many do."""
+        ticket.line = None
+        self.size -= 1
+        return self.size
+
+    def pop(self) -> Ticket:
+        """Take out the one whose turn it is; there is one."""
+        self._turns += 1
+        ticket = self._longest() if self._ranked and self._turns % EVERY == 0 else self._highest()
+        self.drop(ticket)
+        return ticket
+
+    def _highest(self) -> Ticket:
+        while not self._counts(entry := heapq.heappop(self._best)):
+            pass
+        return entry[3]
+
+    def _longest(self) -> Ticket:
+        while (ticket := self._first.popleft()).line is not self._line:
+            pass
+        return ticket
+
+    def _counts(self, entry: tuple[float, int, int, Ticket]) -> bool:
+        return entry[3].line is self._line and entry[0] == self._key(entry[3])
+
+    def _key(self, ticket: Ticket) -> float:
+        return -ticket.rank if self._ranked else 0.0
