@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from asyncfc.execution.limits import Keys, Limits, Ticket
+from asyncfc.execution.line import NO_RANK, Rank
 from asyncfc.execution.order import Order
 from asyncfc.execution.rates import Rates
 from asyncfc.execution.task import Task
@@ -86,15 +87,17 @@ class Admission:
         return True
 
     def _by_turn(self, task: Task) -> tuple[float, int]:
-        return -self._rank_of(task), task.order
+        return -self._rank_of(task).whole, task.order
 
-    def _rank_of(self, task: Task) -> float:
+    def _rank_of(self, task: Task) -> Rank:
         """What is still to be done from a call on; for one from inside another, that one's as well."""
         ranks = self._order.ranks
-        rank, of = 0.0, None if ranks is None else task
-        while of is not None and ranks is not None:
-            rank += ranks.of(of.order)
-            of = of.parent
+        if ranks is None:
+            return NO_RANK
+        rank, parent = ranks.of(task.order), task.parent
+        while parent is not None:
+            around = ranks.of(parent.order).whole
+            rank, parent = Rank(rank.whole + around, rank.behind + around), parent.parent
         return rank
 
     def _rerank(self) -> None:

@@ -5,15 +5,19 @@ share, counted in calls over weight; one that comes back after a pause has saved
 it goes to the call with the longest way to go (its rank), the oldest of equals, but every `EVERY`-th turn to
 the one that has waited the longest. So a call with `k` others of its session before it gets a slot within
 `EVERY * (k + 1)` turns of its session, whatever comes after it.
+
+While several sessions wait, only what comes behind a call counts, not what it takes itself: a long call that
+goes first keeps its slot from all of them, and nothing of its own session is done any earlier for that.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Sized
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from asyncfc.execution.limits import Slots
@@ -23,6 +27,17 @@ EVERY = 16
 the time of a program; without it a call might wait for ever."""
 SPARE = 16
 """Entries of those that wait no longer that a queue keeps at least, before it is cleaned."""
+
+
+class Rank(NamedTuple):
+    """What is still to be done from a call on, one call after the other, in seconds (see `Ranks`)."""
+
+    whole: float
+    behind: float
+    """The same without what the call takes itself."""
+
+
+NO_RANK = Rank(0.0, 0.0)
 
 
 @dataclass(slots=True, eq=False)
@@ -51,8 +66,7 @@ class Ticket:
     """Of its session."""
     own: int = 0
     """So many of its keys, the first ones, name slots of the session itself."""
-    rank: float = 0.0
-    """What is still to be done from its call on, one after the other, in seconds (see `Ranks`)."""
+    rank: Rank = NO_RANK
     line: Line | None = None
     """Where it waits."""
 
@@ -96,7 +110,7 @@ class Line:
         ticket.line = self
         queue.add(ticket, next(self._numbers))
 
-    def rerank(self, ticket: Ticket, rank: float) -> None:
+    def rerank(self, ticket: Ticket, rank: Rank) -> None:
         """The rank of a ticket that waits here has changed."""
         ticket.rank = rank
         self._waiting[ticket.share or self._unshared].rerank(ticket, next(self._numbers))
@@ -117,7 +131,7 @@ class Line:
             if self._is_due(turn):
                 share = turn[2]
                 queue = self._waiting[share]
-                ticket = queue.pop()
+                ticket = queue.pop(alone=len(self._waiting) == 1)
                 self._charge(share)
                 if queue.size:
                     self._enqueue(share, queue)
@@ -144,10 +158,19 @@ class Line:
         share.used[self] = self._now + 1.0 / share.weight
 
 
-class _Queue:
-    """The tickets of one session in a line: in `_best` by rank and age, in `_first` as they came."""
+Entry: TypeAlias = tuple[float, int, int, Ticket]
+"""Of a heap: less what its ticket's rank was then, order, arrival."""
 
-    __slots__ = ("_best", "_first", "_line", "_ranked", "_turns", "size", "turn")
+
+class _Queue:
+    """The tickets of one session in a line.
+
+    State: `_whole` and `_behind` are heaps, by the two halves of a rank; `_first` has the tickets as they
+    came. Entries that do not count any more, because their ticket has left or has another rank now, are
+    passed over.
+    """
+
+    __slots__ = ("_behind", "_first", "_line", "_ranked", "_turns", "_whole", "size", "turn")
 
     def __init__(self, line: Line, ranked: bool) -> None:
         self.size = 0
@@ -155,23 +178,30 @@ class _Queue:
         self._line = line
         self._ranked = ranked
         self._turns = 0
-        self._best: list[tuple[float, int, int, Ticket]] = []  # a heap
+        self._whole: list[Entry] = []
+        self._behind: list[Entry] = []
         self._first: deque[Ticket] = deque()
 
     def add(self, ticket: Ticket, number: int) -> None:
         self.size += 1
-        self.rerank(ticket, number)
-        if self._ranked:
+        if not self._ranked:
+            ticket.rank = NO_RANK
+        else:
             self._first.append(ticket)
-            if len(self._first) > 2 * self.size + SPARE:
+            if self._is_littered(self._first):
                 self._first = deque(one for one in self._first if one.line is self._line)
+        self.rerank(ticket, number)
 
     def rerank(self, ticket: Ticket, number: int) -> None:
-        """Its entry of before counts no longer."""
-        heapq.heappush(self._best, (self._key(ticket), ticket.order, number, ticket))
-        if len(self._best) > 2 * self.size + SPARE:
-            self._best = [entry for entry in self._best if self._counts(entry)]
-            heapq.heapify(self._best)
+        """Its entries of before count no longer."""
+        heapq.heappush(self._whole, (-ticket.rank.whole, ticket.order, number, ticket))
+        heapq.heappush(self._behind, (-ticket.rank.behind, ticket.order, number, ticket))
+        if self._is_littered(self._whole):
+            self._whole = [entry for entry in self._whole if self._counts(entry, entry[3].rank.whole)]
+            heapq.heapify(self._whole)
+        if self._is_littered(self._behind):
+            self._behind = [entry for entry in self._behind if self._counts(entry, entry[3].rank.behind)]
+            heapq.heapify(self._behind)
 
     def drop(self, ticket: Ticket) -> int:
         """A ticket waits no longer; return how many do."""
@@ -179,25 +209,37 @@ class _Queue:
         self.size -= 1
         return self.size
 
-    def pop(self) -> Ticket:
-        """Take out the one whose turn it is; there is one."""
+    def pop(self, *, alone: bool) -> Ticket:
+        """Take out the one whose turn it is; there is one.
+
+        Args:
+            alone: no other session waits.
+        """
         self._turns += 1
-        ticket = self._longest() if self._ranked and self._turns % EVERY == 0 else self._highest()
+        if self._ranked and self._turns % EVERY == 0:
+            ticket = self._longest()
+        else:
+            ticket = self._of_highest_whole() if alone else self._of_highest_behind()
         self.drop(ticket)
         return ticket
-
-    def _highest(self) -> Ticket:
-        while not self._counts(entry := heapq.heappop(self._best)):
-            pass
-        return entry[3]
 
     def _longest(self) -> Ticket:
         while (ticket := self._first.popleft()).line is not self._line:
             pass
         return ticket
 
-    def _counts(self, entry: tuple[float, int, int, Ticket]) -> bool:
-        return entry[3].line is self._line and entry[0] == self._key(entry[3])
+    def _of_highest_whole(self) -> Ticket:
+        while not self._counts(entry := heapq.heappop(self._whole), entry[3].rank.whole):
+            pass
+        return entry[3]
 
-    def _key(self, ticket: Ticket) -> float:
-        return -ticket.rank if self._ranked else 0.0
+    def _of_highest_behind(self) -> Ticket:
+        while not self._counts(entry := heapq.heappop(self._behind), entry[3].rank.behind):
+            pass
+        return entry[3]
+
+    def _counts(self, entry: Entry, rank: float) -> bool:
+        return entry[3].line is self._line and entry[0] == -rank
+
+    def _is_littered(self, entries: Sized) -> bool:
+        return len(entries) > 2 * self.size + SPARE

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from asyncfc.execution.estimates import Estimates
+from asyncfc.execution.line import NO_RANK, Rank
 
 MOST_EDGES = 1024
 """That are looked at in one go; the rest comes with the next."""
@@ -66,9 +67,10 @@ class Ranks:
             self._risen.clear()
             self._heap.clear()
 
-    def of(self, order: int) -> float:
-        """The rank of a call, as far as it has been caught up with; 0 if it has none."""
-        return self._ranks.get(order, 0.0)
+    def of(self, order: int) -> Rank:
+        """The rank of a call, as far as it has been caught up with; that of nothing if it has none."""
+        whole = self._ranks.get(order)
+        return NO_RANK if whole is None else Rank(whole, whole - self._own[order])
 
     def catch_up(self) -> set[int]:
         """Pass on what has come since the last time; return the calls whose rank has risen."""

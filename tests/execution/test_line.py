@@ -8,7 +8,7 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncfc.execution.line import EVERY, SPARE, Line, Share, Ticket
+from asyncfc.execution.line import EVERY, SPARE, Line, Rank, Share, Ticket
 
 WEIGHTS = st.sampled_from([0.5, 1.0, 1.0, 2.0, 3.0])
 Arrivals = list[list[tuple[int, int]]]
@@ -19,7 +19,7 @@ ARRIVALS = st.lists(
 
 
 def ticket(order: int, share: Share | None = None, rank: float = 0.0) -> Ticket:
-    return Ticket(order, ("*",), share=share, rank=rank)
+    return Ticket(order, ("*",), share=share, rank=Rank(rank, rank))
 
 
 def add(line: Line, *tickets: Ticket) -> None:
@@ -65,10 +65,23 @@ def test_a_rank_that_changes_while_its_ticket_waits_counts_as_it_is_now() -> Non
     line, share = Line(), Share(ranked=True)
     one, two, three = (ticket(n, share, rank=1.0) for n in range(3))
     add(line, one, two, three)
-    line.rerank(three, 9.0)
-    line.rerank(two, 5.0)
-    line.rerank(three, 3.0)
+    line.rerank(three, Rank(9.0, 9.0))
+    line.rerank(two, Rank(5.0, 5.0))
+    line.rerank(three, Rank(3.0, 3.0))
     assert drain(line) == [1, 2, 0]
+
+
+def test_what_a_call_takes_itself_counts_only_while_no_other_session_waits() -> None:
+    line, share = Line(), Share(ranked=True)
+    for n, rank in enumerate([Rank(9.0, 0.0), Rank(5.0, 4.0), Rank(3.0, 2.0)]):
+        line.add(Ticket(n, ("*",), share=share, rank=rank))
+    other = ticket(3, Share())
+    line.add(other)
+    first = line.pop()
+    assert first is not None
+    assert first.order == 1
+    line.drop(other)
+    assert drain(line) == [0, 2]
 
 
 @given(arrivals=ARRIVALS)
@@ -107,10 +120,10 @@ def test_what_waits_no_longer_is_not_kept_for_long() -> None:
     for n in range(1, 1000):
         one = ticket(n, share, 1.0)
         line.add(one)
-        line.rerank(one, 2.0)
+        line.rerank(one, Rank(2.0, 2.0))
         line.drop(one)
     queue = line._waiting[share]
-    assert max(len(queue._best), len(queue._first)) <= 2 * queue.size + SPARE + 1
+    assert max(len(queue._whole), len(queue._behind), len(queue._first)) <= 2 * queue.size + SPARE + 1
     line.drop(slow)
     assert not line._waiting
     for n in range(1000):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from asyncfc.depgraph.graph import DependencyGraph
 from asyncfc.execution.estimates import UNKNOWN_S, Estimates
+from asyncfc.execution.line import NO_RANK
 from asyncfc.execution.ranks import MOST_EDGES, Ranks
 
 SECONDS = {"a": 1.0, "b": 2.0, "c": 8.0}
@@ -60,12 +61,16 @@ def longest(calls: list[tuple[str, set[int], bool]]) -> list[float]:
 def test_a_rank_is_the_longest_way_from_its_call_on(calls: list[tuple[str, set[int], bool]]) -> None:
     live = Calls()
     for n, (tool, data, asked) in enumerate(calls):
-        before = [live.ranks.of(order) for order in range(n)]
+        before = [live.ranks.of(order).whole for order in range(n)]
         live.add(n, tool, data)
         if asked:
             told = live.ranks.catch_up()
             now = longest(calls[: n + 1])
-            assert [live.ranks.of(order) for order in range(n + 1)] == now
+            assert [live.ranks.of(order).whole for order in range(n + 1)] == now
+            own = [SECONDS[tool] for tool, _, _ in calls[: n + 1]]
+            assert [r - o for r, o in zip(now, own, strict=True)] == [
+                live.ranks.of(m).behind for m in range(n + 1)
+            ]
             assert told == {order for order in range(n) if now[order] != before[order]}
 
 
@@ -79,7 +84,7 @@ def test_what_has_left_is_forgotten_and_nothing_is_kept() -> None:
         live.ranks.catch_up()
     assert len(live.ranks) == 0
     live.ranks.leave(7)
-    assert live.ranks.of(7) == 0
+    assert live.ranks.of(7) == NO_RANK
 
 
 def test_where_nothing_is_known_the_longest_chain_is_first() -> None:
@@ -89,7 +94,7 @@ def test_where_nothing_is_known_the_longest_chain_is_first() -> None:
         graph.add(n, [n - 1] if n else [])
         ranks.enter(n, "x")
     ranks.catch_up()
-    assert [ranks.of(n) / UNKNOWN_S for n in range(3)] == [3, 2, 1]
+    assert [ranks.of(n).whole / UNKNOWN_S for n in range(3)] == [3, 2, 1]
 
 
 def test_a_message_is_passed_on_once_however_many_calls_it_has() -> None:
@@ -98,7 +103,7 @@ def test_a_message_is_passed_on_once_however_many_calls_it_has() -> None:
         live.add(n, "a", [n - 1] if n else [])
     live.ranks.catch_up()
     assert live.looked == calls - 1
-    assert live.ranks.of(0) == calls
+    assert live.ranks.of(0).whole == calls
 
 
 def test_one_step_is_bounded_however_long_the_chain_and_the_rest_comes_later() -> None:
@@ -106,7 +111,7 @@ def test_one_step_is_bounded_however_long_the_chain_and_the_rest_comes_later() -
     for n in range(calls):
         live.add(n, "a", [n - 1] if n else [])
     steps = 0
-    while live.ranks.of(0) < calls:
+    while live.ranks.of(0).whole < calls:
         before = live.looked
         live.ranks.catch_up()
         steps += 1
@@ -120,4 +125,4 @@ def test_a_session_that_goes_by_age_has_no_ranks_and_is_in_the_way_of_none() -> 
     live.add(1, "b", [0])
     live.graph.add(2, [1])
     live.ranks.catch_up()
-    assert [live.ranks.of(n) for n in range(3)] == [0, 2, 0]
+    assert [live.ranks.of(n).whole for n in range(3)] == [0, 2, 0]
