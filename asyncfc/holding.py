@@ -23,6 +23,7 @@ async def hold_answers(
         soon: the program is about to ask for those calls that wait for that; else nobody knows when.
         spent: seconds for which answers of this message were held before.
     """
+    await core.scheduler.all_have_come()
     if core.grace == "auto":
         waiting = set() if soon else {task.future for task in tasks if task.waits}
         held_for = [future for future in futures if future not in waiting]

@@ -21,6 +21,7 @@ the outbox (outcomes that the model has not seen). This file connects them and d
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -36,7 +37,7 @@ from asyncfc.depgraph.assignment import Declarations
 from asyncfc.duplicates import Duplicates, InFlight
 from asyncfc.errors import DeclarationError, SessionClosed
 from asyncfc.execution.executors import Executor
-from asyncfc.execution.task import Task, Tenant
+from asyncfc.execution.task import Task
 from asyncfc.futures.call import Call
 from asyncfc.futures.future import Future
 from asyncfc.futures.handle import DEFAULT_GRAMMAR, HandleGrammar
@@ -76,6 +77,8 @@ class Session:
             there, too, line by line, for `asyncfc trace`.
         id: handles are derived from it, so the same id and calls give the same text. Default: random.
         runtime: several sessions of one runtime share its order of effects, limits and executor.
+        weight: of this session among those of its runtime: where limits make calls of several sessions wait,
+            one of weight 2 starts twice as many as one of weight 1.
         priority: which call of this session gets a slot that becomes free, where limits make calls wait: the
             one with the longest way to go, as far as can be told from what is submitted and how long calls
             have taken (`"critical"`), or the oldest (`"emission"`).
@@ -104,6 +107,7 @@ class Session:
         rates: Mapping[str, str] | None = None,
         executor: Executor | None = None,
         runtime: Runtime | None = None,
+        weight: float = 1.0,
         priority: Priority = "critical",
         same_message: SameMessage = "ordered",
         duplicates: Duplicates = "allow",
@@ -115,7 +119,7 @@ class Session:
         grammar: HandleGrammar = DEFAULT_GRAMMAR,
         wording: Wording | None = None,
     ) -> None:
-        _check_settings(grace, max_chars, priority)
+        _check_settings(grace, max_chars, weight, priority)
         self.id = id or uuid.uuid4().hex
         self._closed = False
         self._messages: dict[str, Message] = {}
@@ -128,7 +132,9 @@ class Session:
         self._scheduler = self._runtime.scheduler
         if grace == "auto":
             self._scheduler.learn()
-        self._tenant = Tenant(emit, self._scheduler.share(ranked=priority == "critical"))
+        self._tenant = self._scheduler.tenants.take_in(
+            emit, self.id, weight=weight, ranked=priority == "critical"
+        )
         self._bell = _new_bell()
         self._table = FutureTable(grammar.tag_for(self.id), grammar)
         retention = None if max_retained_bytes is None else Retention(max_retained_bytes)
@@ -241,6 +247,7 @@ class Session:
         """
         if message_id is not None and message_id in self._messages:
             return await self._messages[message_id].again(list(calls))
+        await self.room()
         message = self.message()
         try:
             for call in calls:
@@ -252,6 +259,16 @@ class Session:
         if message_id is not None:
             self._messages[message_id] = message
         return await message.answers()
+
+    async def room(self) -> None:
+        """Wait until the runtime has room for one more message (`Runtime(max_live=...)`).
+
+        `submit` does so itself. Whoever seals calls one by one waits here before the message begins. Calls
+        from inside the work of others never wait, since those would wait for them.
+        """
+        room = self._scheduler.room
+        if room.most is not None and not self._closed and self._scheduler.caller() is None:
+            await room.enter(self._tenant)
 
     def post(self, text: str, source: str) -> None:
         """Send a text into the conversation, from a person or another agent.
@@ -404,6 +421,7 @@ class Session:
         Every future has settled afterwards. Work that could not be stopped is named in `left`.
         """
         self._closed = True
+        self._scheduler.room.close(self._tenant)
         for message in list(self._core.open):
             message.withdraw("the session was closed")
         for task in reversed(list(self._tenant.tasks.values())):  # the newest first, so that none starts
@@ -411,6 +429,7 @@ class Session:
         finished = await self.finish(timeout)
         for task in list(self._tenant.tasks.values()):
             self._scheduler.withdraw(task, "the session was closed while it ran")
+        self._scheduler.tenants.dismiss(self._tenant)
         if self._owns_runtime:
             self._runtime.close()
         if self._trace is not None:
@@ -436,11 +455,13 @@ class Session:
         return [futures[order] for order in sorted(futures)]
 
 
-def _check_settings(grace: Any, max_chars: Any, priority: Any) -> None:
+def _check_settings(grace: Any, max_chars: Any, weight: Any, priority: Any) -> None:
     if grace != "auto" and not (type(grace) in (int, float) and grace >= 0):
         raise DeclarationError(f"grace={grace!r}: expected a number of seconds, at least 0, or 'auto'")
     if max_chars is not None and (type(max_chars) is not int or max_chars < 1):
         raise DeclarationError(f"max_chars={max_chars!r}: expected None or a whole number of at least 1")
+    if type(weight) not in (int, float) or not 0 < weight < math.inf:
+        raise DeclarationError(f"weight={weight!r}: expected a number above 0")
     if priority not in get_args(Priority):
         raise DeclarationError(f"priority={priority!r}: expected 'critical' or 'emission'")
 

@@ -77,6 +77,11 @@ class Limits:
     def __bool__(self) -> bool:
         return bool(self._slots or self._sizes)
 
+    @property
+    def slots(self) -> Mapping[str, Slots]:
+        """Of all sessions, by key."""
+        return self._slots
+
     def share(self, weight: float = 1.0, *, ranked: bool = False) -> Share:
         """What one more session may have."""
         return Share(weight, ranked, {key: Slots(size, size) for key, size in self._sizes.items()})
@@ -102,7 +107,7 @@ class Limits:
             if slots.free <= 0:
                 slots.line.add(ticket)
                 return False
-            slots.line.skip(ticket)
+            slots.line.take(ticket)
             slots.free -= 1
             ticket.held += 1
         return True
@@ -110,7 +115,9 @@ class Limits:
     def take(self, ticket: Ticket) -> None:
         """Take all slots of a new ticket, free or not: its work goes on already."""
         for place in range(len(ticket.keys)):
-            self._of(ticket, place).free -= 1
+            slots = self._of(ticket, place)
+            slots.line.take(ticket)
+            slots.free -= 1
         ticket.held = len(ticket.keys)
 
     def leave(self, ticket: Ticket) -> list[Ticket]:
@@ -120,6 +127,7 @@ class Limits:
         served = []
         for place in range(ticket.held):
             slots = self._of(ticket, place)
+            slots.line.give(ticket)
             slots.free += 1
             heir = slots.line.pop() if slots.free > 0 else None
             if heir is not None:

@@ -1,10 +1,11 @@
 """Line: who waits for the slots of one limit, and whose turn it is.
 
-Between sessions it is start-time fair queueing: the turn goes to the session that has used the least of its
-share, counted in calls over weight; one that comes back after a pause has saved up nothing. Within a session
-it goes to the call with the longest way to go (its rank), the oldest of equals, but every `EVERY`-th turn to
-the one that has waited the longest. So a call with `k` others of its session before it gets a slot within
-`EVERY * (k + 1)` turns of its session, whatever comes after it.
+Between sessions it is fair queueing: the turn goes to the session that has had the fewest turns for its
+weight since several sessions wait, and what it had in hand then counts as turns. One that comes later, or
+comes back, has saved up nothing. Within a session the turn goes to the call with the longest way to go (its
+rank), the oldest of equals, but every `EVERY`-th to the one that has waited the longest. So a call with `k`
+others of its session before it gets a slot within `EVERY * (k + 1)` turns of its session, whatever comes
+after it.
 
 While several sessions wait, only what comes behind a call counts, not what it takes itself: a long call that
 goes first keeps its slot from all of them, and nothing of its own session is done any earlier for that.
@@ -49,8 +50,6 @@ class Share:
     """Its calls go by their rank; else by age alone."""
     caps: dict[str, Slots] = field(default_factory=dict)
     """Slots of its own, by key."""
-    used: dict[Line, float] = field(default_factory=dict)
-    """How much of its share it has used up, in turns over weight."""
 
 
 @dataclass(slots=True, eq=False)
@@ -82,20 +81,23 @@ class Ticket:
 
 
 class Line:
-    """Those that wait for one limit.
+    """Those that have slots of one limit, or wait for one.
 
-    State: `_waiting` has the sessions that wait, each with its place in `_turns`, a heap by how much of its
-    share each has used; `_now` is how much the one had used that got the last turn.
+    State: `_hands` says how many slots each session has, `_waiting` which sessions wait. While these are
+    several, `_turns` is a heap of them by what they have `_used` of their shares, in turns over weight, and
+    `_now` is what the one that had the last turn had used before it.
     """
 
-    __slots__ = ("_now", "_numbers", "_turns", "_unshared", "_waiting")
+    __slots__ = ("_hands", "_now", "_numbers", "_turns", "_unshared", "_used", "_waiting")
 
     def __init__(self) -> None:
-        self._now = 0.0
-        self._numbers = count()
         self._unshared = Share()
+        self._numbers = count()
+        self._hands: dict[Share, int] = {}
         self._waiting: dict[Share, _Queue] = {}
         self._turns: list[tuple[float, int, Share]] = []
+        self._used: dict[Share, float] = {}
+        self._now = 0.0
 
     def __len__(self) -> int:
         return sum(queue.size for queue in self._waiting.values())
@@ -106,7 +108,10 @@ class Line:
         queue = self._waiting.get(share)
         if queue is None:
             queue = self._waiting[share] = _Queue(self, share.ranked)
-            self._enqueue(share, queue)
+            if len(self._waiting) == 2:
+                self._begin()
+            elif len(self._waiting) > 2:
+                self._enqueue(share, max(self._used.get(share, self._in_hand(share)), self._now))
         ticket.line = self
         queue.add(ticket, next(self._numbers))
 
@@ -120,42 +125,74 @@ class Line:
         share = ticket.share or self._unshared
         if self._waiting[share].drop(ticket) == 0:
             del self._waiting[share]
-            if len(self._turns) > 2 * len(self._waiting) + SPARE:
-                self._turns = [turn for turn in self._turns if self._is_due(turn)]
-                heapq.heapify(self._turns)
+            self._forget()
+
+    def take(self, ticket: Ticket) -> None:
+        """A ticket has a slot, without having waited for it."""
+        share = ticket.share or self._unshared
+        self._hands[share] = self._hands.get(share, 0) + 1
+
+    def give(self, ticket: Ticket) -> None:
+        """A ticket has given its slot back."""
+        share = ticket.share or self._unshared
+        rest = self._hands.pop(share, 0) - 1
+        if rest > 0:
+            self._hands[share] = rest
 
     def pop(self) -> Ticket | None:
-        """Take the one whose turn it is out of the line, if there is one."""
-        while self._turns:
-            turn = heapq.heappop(self._turns)
-            if self._is_due(turn):
-                share = turn[2]
-                queue = self._waiting[share]
-                ticket = queue.pop(alone=len(self._waiting) == 1)
-                self._charge(share)
-                if queue.size:
-                    self._enqueue(share, queue)
-                else:
-                    del self._waiting[share]
-                return ticket
-        return None
+        """Take the one whose turn it is out of the line, if there is one: it has a slot now."""
+        if not self._waiting:
+            return None
+        several = len(self._waiting) > 1
+        share = self._next() if several else next(iter(self._waiting))
+        queue = self._waiting[share]
+        ticket = queue.pop(alone=not several)
+        if not queue.size:
+            del self._waiting[share]
+            self._forget()
+        elif several:
+            self._enqueue(share, self._used[share])
+        self.take(ticket)
+        return ticket
 
-    def skip(self, ticket: Ticket) -> None:
-        """A ticket has got its slot without waiting: that is a turn of its session, too."""
-        if ticket.share is not None:
-            self._charge(ticket.share)
+    def _begin(self) -> None:
+        """Several sessions wait from now on."""
+        self._now = 0.0
+        self._used.clear()
+        self._turns.clear()
+        for share in self._waiting:
+            self._enqueue(share, self._in_hand(share))
 
-    def _enqueue(self, share: Share, queue: _Queue) -> None:
+    def _in_hand(self, share: Share) -> float:
+        return self._hands.get(share, 0) / share.weight
+
+    def _enqueue(self, share: Share, used: float) -> None:
+        queue = self._waiting[share]
         queue.turn = next(self._numbers)
-        heapq.heappush(self._turns, (max(share.used.get(self, 0.0), self._now), queue.turn, share))
+        self._used[share] = used
+        heapq.heappush(self._turns, (used, queue.turn, share))
+
+    def _next(self) -> Share:
+        """The session whose turn it is; several wait."""
+        while not self._is_due(turn := heapq.heappop(self._turns)):
+            pass
+        self._now, _, share = turn
+        self._used[share] = self._now + 1.0 / share.weight
+        return share
 
     def _is_due(self, turn: tuple[float, int, Share]) -> bool:
         queue = self._waiting.get(turn[2])
         return queue is not None and queue.turn == turn[1]
 
-    def _charge(self, share: Share) -> None:
-        self._now = max(share.used.get(self, 0.0), self._now)
-        share.used[self] = self._now + 1.0 / share.weight
+    def _forget(self) -> None:
+        """Now and then, sessions that wait no longer; what they have used counts until others have, too."""
+        most = 2 * len(self._waiting) + SPARE
+        if len(self._turns) > most:
+            self._turns = [turn for turn in self._turns if self._is_due(turn)]
+            heapq.heapify(self._turns)
+        if len(self._used) > most:
+            kept = self._used.items()
+            self._used = {share: used for share, used in kept if share in self._waiting or used > self._now}
 
 
 Entry: TypeAlias = tuple[float, int, int, Ticket]

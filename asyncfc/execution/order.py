@@ -34,6 +34,7 @@ class Order:
         self._index = ClaimIndex()
         self._tasks: dict[int, Task] = {}
         self._orders = 0
+        self.released = 0  # calls, so far
         self.quarantine = Quarantine()
         self.ranks = None if estimates is None else Ranks(self._graph, estimates)
 
@@ -178,6 +179,7 @@ class Order:
     def _release(self, released: list[int]) -> list[Task]:
         ready: list[Task] = []
         tasks = [self._tasks.pop(order) for order in released]
+        self.released += len(tasks)
         for task in tasks:  # all of them, before anybody is told, who may submit a call
             task.tenant.leave(task)
             self._index_of(task).discard(task.order)

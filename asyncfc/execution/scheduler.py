@@ -21,9 +21,11 @@ from asyncfc.errors import DeclarationError, ToolAbandoned, ToolTimeout
 from asyncfc.execution.admission import Admission
 from asyncfc.execution.estimates import Estimates, Forecast, forecast
 from asyncfc.execution.limits import Limits
-from asyncfc.execution.line import Share
 from asyncfc.execution.order import Order
+from asyncfc.execution.room import Room
+from asyncfc.execution.statistics import Statistics, of_limits, of_tools
 from asyncfc.execution.task import Task, Working
+from asyncfc.execution.tenants import Tenants
 from asyncfc.execution.work import Executor, Result, Running, Work, collect
 from asyncfc.futures.future import CALLER, Future
 from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value
@@ -41,9 +43,16 @@ class Scheduler:
         executor: where work runs.
         limits: how much may run at once.
         rates: how many calls may start within a time.
+        max_live: calls beyond which a message waits before it is registered; None: none does.
     """
 
-    def __init__(self, executor: Executor, limits: Limits, rates: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        limits: Limits,
+        rates: Mapping[str, str] | None = None,
+        max_live: int | None = None,
+    ) -> None:
         self._executor = executor
         self._limits = limits
         self._estimates = Estimates() if limits else None  # with limits, whose turn it is depends on them
@@ -51,6 +60,9 @@ class Scheduler:
         self._admission = Admission(
             limits, rates or {}, self._order, lambda task: self._launch(self._start(task))
         )
+        self.room = Room(max_live, self._order.__len__)
+        self.tenants = Tenants(limits)
+        self._coming: list[Task] = []
         self._context = copy_context()  # for what work reports: it concerns no call in particular
 
     def __len__(self) -> int:
@@ -84,11 +96,16 @@ class Scheduler:
         if never is not None:
             self._launch(self._conclude(task, never, ended=True))
         elif ready:
-            self._launch([task])
+            self._come([task])
 
     def commit(self, tasks: Iterable[Task]) -> None:
         """The message of these calls is complete: its writes may run."""
-        self._launch([task for task in tasks if self._order.commit(task)])
+        self._come([task for task in tasks if self._order.commit(task)])
+
+    async def all_have_come(self) -> None:
+        """Wait until calls that were registered in this turn of the loop have been looked at."""
+        while self._coming:  # noqa: ASYNC110 (until the very next turn)
+            await asyncio.sleep(0)
 
     def ask_for(self, task: Task) -> None:
         """The program asks for a call of a complete message that waits for that: it may run."""
@@ -138,14 +155,19 @@ class Scheduler:
         estimates = self._estimates or Estimates()
         return forecast(self._order, estimates, futures, asyncio.get_running_loop().time(), soon=soon)
 
-    def share(self, weight: float = 1.0, *, ranked: bool = True) -> Share:
-        """What one more session may have of the slots.
-
-        Args:
-            weight: against those of others.
-            ranked: of its calls the one with the longest way to go comes first, else the oldest.
-        """
-        return self._limits.share(weight, ranked=ranked and self._order.ranks is not None)
+    def statistics(self) -> Statistics:
+        """How all sessions and limits stand now."""
+        sessions = self.tenants.statistics()
+        return Statistics(
+            live=len(self._order),
+            running=sum(session.running for session in sessions),
+            queued=sum(session.queued for session in sessions),
+            finished=self._order.released,
+            waiting_messages=len(self.room),
+            limits=of_limits(self._limits),
+            expected_s=of_tools(self._estimates),
+            sessions=sessions,
+        )
 
     def learn(self) -> None:
         """Learn from now on how long calls take; nothing is measured before somebody wants to know."""
@@ -157,8 +179,23 @@ class Scheduler:
 
     # --- starting -------------------------------------------------------------------------------------
 
+    def _come(self, ready: list[Task]) -> None:
+        """Launch calls that nothing has ever ordered.
+
+        Where slots are limited, all that come in one turn of the loop are looked at together, so that it
+        does not matter who was first in it.
+        """
+        if not self._limits:
+            self._launch(ready)
+        elif ready:
+            if not self._coming:
+                asyncio.get_running_loop().call_soon(self._launch, [], context=self._context)
+            self._coming += ready
+
     def _launch(self, ready: list[Task]) -> None:
         """Start the calls that nothing orders any more, as limits and rates allow."""
+        if self._coming:
+            ready, self._coming = [*ready, *self._coming], []
         while ready or self._admission.is_due:
             admitted, ready = self._admission.admit(ready), []
             for task in admitted:
@@ -167,6 +204,8 @@ class Scheduler:
                         task.paused.set_result(None)
                 elif not task.future.settled:
                     ready += self._start(task)
+        if self.room.most is not None:
+            self.room.wake()
 
     def _start(self, task: Task) -> list[Task]:
         """Start the work; return what became ready instead if the call fails before it."""
@@ -355,6 +394,8 @@ class Scheduler:
             raise error
         if task.tenant.emit is not None:
             task.tenant.emit("paused", task.order)
+        if self._coming:  # what it has just submitted queues before its slot is given away
+            self._launch([])
         self._admission.give_back(task)
         self._launch([])
 

@@ -28,13 +28,16 @@ class Tenant:
     Args:
         emit: tells of what happens; None: nobody listens.
         share: of the slots.
+        id: of the session.
     """
 
-    __slots__ = ("_idle", "emit", "share", "tasks")
+    __slots__ = ("__weakref__", "_idle", "emit", "finished", "id", "share", "tasks")
 
-    def __init__(self, emit: Callable[..., object] | None, share: Share) -> None:
+    def __init__(self, emit: Callable[..., object] | None, share: Share, id: str) -> None:
         self.emit = emit
         self.share = share
+        self.id = id
+        self.finished = 0
         self.tasks: dict[int, Task] = {}
         self._idle: list[asyncio.Future[None]] = []
 
@@ -48,6 +51,7 @@ class Tenant:
     def leave(self, task: Task) -> None:
         """A call is no longer live."""
         del self.tasks[task.order]
+        self.finished += 1
         if not self.tasks:
             waiters, self._idle = self._idle, []
             for waiter in waiters:

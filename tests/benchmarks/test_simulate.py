@@ -53,7 +53,7 @@ def test_programs_are_drawn_as_they_say() -> None:
 
 def test_known_programs_take_what_they_must() -> None:
     warm = tuple(Step(n % 2, 1.0 + n % 2) for n in range(2))
-    assert makespans([warm, CHAIN], 2, "critical")[1] == 5
+    assert makespans([warm, CHAIN], 2, "critical")[1] == 4
     assert makespans([warm, CHAIN], 2, "emission")[1] == 6
 
 

@@ -36,7 +36,7 @@ def chain_and_leaves() -> Program:
 
 
 @pytest.mark.parametrize(
-    ("priority", "expected"), [("critical", [0, 3, 4, 1, 2, 5]), ("emission", [0, 1, 2, 3, 4, 5])]
+    ("priority", "expected"), [("critical", [3, 4, 0, 1, 2, 5]), ("emission", [0, 1, 2, 3, 4, 5])]
 )
 def test_the_chain_is_not_kept_waiting_behind_what_nobody_waits_for(
     priority: str, expected: list[int]
@@ -87,15 +87,36 @@ def call(tool: str, name: str, after: str | None = None) -> Call:
 
 def test_what_a_tool_takes_is_learned_and_counts() -> None:
     message = [call("fast", "one"), call("fast", "two"), call("slow", "three"), call("fast", "four")]
-    assert Work().run(message) == ["one", "two", "three", "four"]
-    known = [call("fast", "a"), call("slow", "b")]
-    assert Work().run(known, message) == ["a", "b", "one", "three", "two", "four"]
+    assert Work().run(message) == ["one", "two", "three", "four"]  # all alike
+    known = [call("slow", "b"), call("fast", "a")]
+    assert Work().run(known, message) == ["b", "a", "three", "one", "two", "four"]
 
 
 def test_a_call_from_inside_another_is_as_urgent_as_what_waits_for_that_one() -> None:
-    message = [call("outer", "outer"), call("fast", "leaf"), call("slow", "leaf 2")]
+    message = [call("outer", "from inside"), call("fast", "leaf"), call("fast", "leaf 2")]
     message += [call("fast", "then", "$this_1"), call("fast", "then 2", "$this_4")]
-    assert Work().run(message) == ["outer", "leaf", "then", "leaf 2", "then 2"]
+    assert Work().run(message) == ["from inside", "leaf", "then", "leaf 2", "then 2"]
+
+
+def test_a_message_is_looked_at_as_a_whole_before_any_call_of_it_takes_a_slot() -> None:
+    message = [call("fast", "leaf"), call("fast", "first"), call("fast", "second", "$this_2")]
+    assert Work().run(message) == ["first", "leaf", "second"]
+
+
+@pytest.mark.parametrize("grace", ["auto", 2])
+def test_answers_are_held_for_calls_that_are_about_to_have_a_slot(grace: Any) -> None:
+    work = Work()
+
+    async def main() -> None:
+        async with Session(work.tools, limits={"*": 1}, grace=grace) as session:
+            with session.sampling():
+                await asyncio.sleep(9)
+            await session.submit([call("fast", "known")])
+            await session.finish()
+            (answer,) = await session.submit([call("fast", "held")])
+            assert answer.held_s == 1
+
+    run_virtual(main)
 
 
 @pytest.mark.parametrize("priority", ["critical", "emission"])
@@ -111,7 +132,7 @@ def test_a_call_that_nobody_waits_for_starts_although_longer_ways_come_for_ever(
                 await asyncio.sleep(1)
 
     run_virtual(main)
-    assert work.starts.index("leaf") == (EVERY if priority == "critical" else 1)
+    assert work.starts.index("leaf") == (2 * EVERY if priority == "critical" else 1)
 
 
 @given(program=programs(limits=True), seed=SEEDS)

@@ -1,0 +1,62 @@
+"""Room: how many calls may be live. Who would bring more waits outside, first come first served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from asyncfc.execution.task import Tenant
+
+
+class Room:
+    """Back-pressure: a message is registered only when there is room, and then as a whole.
+
+    Whoever is let in registers its calls before it waits for anything else, so that the next one sees them.
+
+    Args:
+        most: calls that may be live when one more message comes; None: any number.
+        live: how many are.
+    """
+
+    def __init__(self, most: int | None, live: Callable[[], int]) -> None:
+        self.most = most
+        self._live = live
+        self._waiting: deque[tuple[asyncio.Future[bool], Tenant]] = deque()
+        self._entering = False
+
+    def __len__(self) -> int:
+        return sum(not waiter.done() for waiter, _ in self._waiting)
+
+    async def enter(self, tenant: Tenant) -> None:
+        """Wait for room for one message of this session."""
+        if self.most is None or (not self._waiting and self._has_room()):
+            return
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((waiter, tenant))
+        try:
+            await waiter
+        finally:  # the next one only when this one has registered its calls, or was cancelled just now
+            if not waiter.cancelled() and waiter.result():
+                asyncio.get_running_loop().call_soon(self._entered)
+
+    def wake(self) -> None:
+        """Calls are live no longer: let in who is next, if there is room now."""
+        while self._waiting and self._has_room():
+            waiter, _ = self._waiting.popleft()
+            if not waiter.done():
+                self._entering = True
+                waiter.set_result(True)
+
+    def close(self, tenant: Tenant) -> None:
+        """The session takes no more calls; whoever waits for it goes on, to be told so."""
+        for waiter, whose in self._waiting:
+            if whose is tenant and not waiter.done():
+                waiter.set_result(False)
+
+    def _has_room(self) -> bool:
+        return not self._entering and self.most is not None and self._live() < self.most
+
+    def _entered(self) -> None:
+        self._entering = False
+        self.wake()
