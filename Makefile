@@ -64,6 +64,7 @@ bench: venv litellm
 	$(BIN)/python benchmarks/scale.py --calls 100000 --json
 	$(BIN)/python benchmarks/programs.py --programs 20000 --processes 2 --json
 	$(BIN)/python -m benchmarks.simulate --json
+	$(BIN)/python -m benchmarks.crowd --json
 	$(BIN)/python -m benchmarks.protocol --json
 	$(BIN)/python -m benchmarks.makespan --json
 	$(BIN)/python -m benchmarks.engine --device cpu --json

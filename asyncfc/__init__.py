@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     )
     from asyncfc.execution.executors import Executor, LocalExecutor
     from asyncfc.execution.processes import ProcessExecutor
+    from asyncfc.execution.statistics import Statistics
     from asyncfc.futures.call import Call
     from asyncfc.futures.future import Future
     from asyncfc.futures.handle import HandleGrammar
@@ -103,6 +104,7 @@ __all__ = [
     "Runtime",
     "Session",
     "SessionClosed",
+    "Statistics",
     "Tool",
     "ToolAbandoned",
     "ToolFailed",
@@ -149,6 +151,7 @@ _MODULE_OF = {
     "ProcessExecutor": "execution.processes",
     "Runtime": "runtime",
     "Session": "session",
+    "Statistics": "execution.statistics",
     "Tool": "tools",
     "Trace": "trace.trace",
     "Value": "futures.outcome",

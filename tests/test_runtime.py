@@ -150,7 +150,7 @@ def test_no_session_runs_more_than_its_cap_and_others_have_the_rest(cap: int, se
             await b.finish()
 
     play(story, seed=seed, mode="shuffled", limits={"*": 4}, per_session={"*": cap})
-    assert max(log.most["a"], log.most["b"]) == cap
+    assert max(log.most["a"], log.most["b"]) == min(cap, 2)  # of equals each has two of four
     assert log.most["all"] == min(4, 2 * cap)
 
 
@@ -305,8 +305,9 @@ def test_statistics_say_how_all_stands_and_are_frozen() -> None:
             await a.submit(calls("a", 3))
             await a.finish()
             await a.submit(calls("a", 2))
+            await asyncio.sleep(0.1)
             await b.submit(calls("b", 3))
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.1)
             now = runtime.statistics()
             assert (now.live, now.running, now.queued, now.finished) == (5, 2, 3, 3)
             assert (now.limits["*"].size, now.limits["*"].used, now.limits["*"].waiting) == (2, 2, 3)

@@ -53,8 +53,8 @@ class Admission:
         if self._unlimited:
             return sorted((task for task in ready if not task.future.settled), key=_by_order)
         self._rerank()
-        waiting = [task for task in sorted(ready, key=self._by_turn) if not task.future.settled]
-        admitted = [task for task in waiting if not self._is_rated(task) and self._has_slots(task)]
+        waiting = [task for task in sorted(ready, key=_by_order) if not task.future.settled]
+        admitted = self._with_slots([task for task in waiting if not self._is_rated(task)])
         for ticket in self._freed:
             self._served += self._limits.leave(ticket)
         admitted += [ticket.task for ticket in self._served]
@@ -85,9 +85,6 @@ class Admission:
             return False
         self._limits.take(self._renew(task, task.ticket))
         return True
-
-    def _by_turn(self, task: Task) -> tuple[float, int]:
-        return -self._rank_of(task).whole, task.order
 
     def _rank_of(self, task: Task) -> Rank:
         """What is still to be done from a call on; for one from inside another, that one's as well."""
@@ -123,7 +120,7 @@ class Admission:
         return bool(keys)
 
     async def _slots(self, task: Task) -> None:
-        if not self._has_slots(task):
+        if not self._with_slots([task]):
             await self._for_slots(task)
 
     async def _for_slots(self, task: Task) -> None:
@@ -135,20 +132,26 @@ class Admission:
             if task.paused is paused:
                 task.paused = None
 
-    def _has_slots(self, task: Task) -> bool:
-        """Whether the limits let it start now. If not, it comes back when its slots are free."""
-        if task.ticket is not None:
-            return task.ticket.complete
+    def _with_slots(self, tasks: list[Task]) -> list[Task]:
+        """Those of these calls that the limits let start now. The others come back when they have slots."""
+        limited = [task for task in tasks if self._has_ticket(task)]
+        tickets = [task.ticket for task in limited if task.ticket is not None]
+        if len(tickets) == 1:
+            self._limits.enter(tickets[0])
+        elif tickets:
+            self._limits.enter_all(tickets)
+        for task, ticket in zip(limited, tickets, strict=True):
+            if not ticket.complete and task.tenant.emit is not None:
+                task.tenant.emit("queued", task.order, limits=ticket.names)
+        return [task for task in tasks if task.ticket is None or task.ticket.complete]
+
+    def _has_ticket(self, task: Task) -> bool:
+        """Make out a ticket for a call; whether it needs one."""
         assert task.claim is not None
         ticket = self._limits.ticket(task.order, task.tool.name, task.claim, task.tenant.share)
-        if ticket is None:
-            return True
-        task.ticket, ticket.task = ticket, task
-        ticket.rank = self._rank_of(task)
-        admitted = self._limits.enter(ticket)
-        if not admitted and task.tenant.emit is not None:
-            task.tenant.emit("queued", task.order, limits=ticket.names)
-        return admitted
+        if ticket is not None:
+            task.ticket, ticket.task, ticket.rank = ticket, task, self._rank_of(task)
+        return ticket is not None
 
     def _renew(self, task: Task, ticket: Ticket) -> Ticket:
         """Give up the slots of a call; return the ticket that it can enter with again."""

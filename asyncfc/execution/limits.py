@@ -28,6 +28,8 @@ class Slots:
     size: int
     free: int
     """Less than 0 if some were taken beyond the limit."""
+    place: int = 0
+    """In the fixed order; those of sessions come first."""
     line: Line = field(default_factory=Line)
 
 
@@ -70,7 +72,7 @@ class Limits:
         self, limits: Mapping[str, int] | None = None, per_session: Mapping[str, int] | None = None
     ) -> None:
         self._sizes = _checked(per_session)
-        self._slots = {key: Slots(size, size) for key, size in _checked(limits).items()}
+        self._slots = _made(_checked(limits), 0)
         self._keys = Keys(self._slots)
         self._own_keys = Keys(self._sizes)
 
@@ -84,7 +86,7 @@ class Limits:
 
     def share(self, weight: float = 1.0, *, ranked: bool = False) -> Share:
         """What one more session may have."""
-        return Share(weight, ranked, {key: Slots(size, size) for key, size in self._sizes.items()})
+        return Share(weight, ranked, _made(self._sizes, -len(self._sizes)))
 
     def keys(self, tool: str, claim: Claim) -> tuple[str, ...]:
         """The limits of all sessions that a call of this tool with this claim counts against, in order."""
@@ -111,6 +113,27 @@ class Limits:
             slots.free -= 1
             ticket.held += 1
         return True
+
+    def enter_all(self, tickets: Iterable[Ticket]) -> None:
+        """As `enter`, for several: all queue before the slots that are free go to those whose turn it is."""
+        lines: dict[int, list[Slots]] = {}
+
+        def queue(ticket: Ticket) -> None:
+            slots = self._of(ticket, ticket.held)
+            slots.line.add(ticket)
+            same = lines.setdefault(slots.place, [])
+            if slots not in same:
+                same.append(slots)
+
+        for ticket in tickets:
+            queue(ticket)
+        while lines:  # whoever has a slot queues for one that comes later in the order
+            for slots in lines.pop(min(lines)):
+                while slots.free > 0 and (heir := slots.line.pop()) is not None:
+                    slots.free -= 1
+                    heir.held += 1
+                    if not heir.complete:
+                        queue(heir)
 
     def take(self, ticket: Ticket) -> None:
         """Take all slots of a new ticket, free or not: its work goes on already."""
@@ -144,6 +167,12 @@ class Limits:
             assert ticket.share is not None
             return ticket.share.caps[key]
         return self._slots[key]
+
+
+def _made(sizes: Mapping[str, int], first: int) -> dict[str, Slots]:
+    """The slots of these limits, in the fixed order."""
+    ordered = sorted(sizes, key=lambda key: (key == GLOBAL, key.startswith(TOOL)))
+    return {key: Slots(sizes[key], sizes[key], first + place) for place, key in enumerate(ordered)}
 
 
 def _checked(limits: Mapping[str, int] | None) -> dict[str, int]:

@@ -20,6 +20,9 @@ from asyncfc.execution.task import Task
 from asyncfc.futures.future import Future
 from asyncfc.futures.outcome import Value
 
+LARGE = 100_000
+"""Bytes of an empty dict that are worth while to be given back: more than a thousand calls were live."""
+
 
 class Order:
     """The calls that have not released their claims.
@@ -30,12 +33,16 @@ class Order:
     """
 
     def __init__(self, estimates: Estimates | None = None) -> None:
+        self._orders = 0
+        self._begin(estimates)
+        self.released = 0  # calls, so far
+        self.quarantine = Quarantine()
+
+    def _begin(self, estimates: Estimates | None) -> None:
+        """With nothing. Also when all is done: a dict that was large keeps its room until it is made anew."""
         self._graph = DependencyGraph()
         self._index = ClaimIndex()
         self._tasks: dict[int, Task] = {}
-        self._orders = 0
-        self.released = 0  # calls, so far
-        self.quarantine = Quarantine()
         self.ranks = None if estimates is None else Ranks(self._graph, estimates)
 
     def __len__(self) -> int:
@@ -193,6 +200,8 @@ class Order:
                 parent.children -= 1
                 if parent.children == 0 and parent.stopped:
                     ready += self.rest(parent)
+        if not self._tasks and self._tasks.__sizeof__() > LARGE:
+            self._begin(None if self.ranks is None else self.ranks.estimates)
         return ready
 
     def _index_of(self, task: Task) -> ClaimIndex:

@@ -39,11 +39,11 @@ class Ranks:
         estimates: say what a call takes.
     """
 
-    __slots__ = ("_estimates", "_graph", "_heap", "_new", "_own", "_ranks", "_risen")
+    __slots__ = ("_graph", "_heap", "_new", "_own", "_ranks", "_risen", "estimates")
 
     def __init__(self, graph: Edges, estimates: Estimates) -> None:
         self._graph = graph
-        self._estimates = estimates
+        self.estimates = estimates
         self._own: dict[int, float] = {}
         self._ranks: dict[int, float] = {}
         self._new: dict[int, None] = {}
@@ -55,7 +55,7 @@ class Ranks:
 
     def enter(self, order: int, tool: str) -> None:
         """A call is live, and nothing waits for it yet."""
-        self._own[order] = self._ranks[order] = self._estimates.guess(tool)
+        self._own[order] = self._ranks[order] = self.estimates.guess(tool)
         self._new[order] = None
 
     def leave(self, order: int) -> None:

@@ -57,3 +57,21 @@ def test_a_ticket_keeps_its_slots_while_it_waits_for_more() -> None:
     limits.enter(holder)
     assert not limits.enter(Ticket(2, ("db",)))
     assert limits.leave(running) == [holder]
+
+
+def test_several_that_come_together_queue_before_any_of_them_has_a_slot() -> None:
+    limits = Limits({"*": 2, "tool:a": 1})
+    shares = [limits.share(), limits.share()]
+    tickets = [Ticket(n, ("tool:a", "*"), share=shares[0]) for n in range(3)]
+    tickets += [Ticket(3, ("*",), share=shares[1])]
+    limits.enter_all(tickets)
+    assert [ticket.complete for ticket in tickets] == [True, False, False, True]
+    assert limits.leave(tickets[0]) == [tickets[1]]
+
+
+def test_of_sessions_that_come_together_each_has_its_part_of_the_free_slots() -> None:
+    limits = Limits({"*": 4})
+    shares = [limits.share(), limits.share(weight=3)]
+    tickets = [Ticket(n, ("*",), share=shares[n // 5]) for n in range(10)]
+    limits.enter_all(tickets)
+    assert [ticket.order for ticket in tickets if ticket.complete] == [0, 5, 6, 7]
