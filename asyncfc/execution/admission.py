@@ -57,7 +57,8 @@ class Admission:
         admitted = self._with_slots([task for task in waiting if not self._is_rated(task)])
         for ticket in self._freed:
             self._served += self._limits.leave(ticket)
-        admitted += [ticket.task for ticket in self._served]
+            ticket.task = None  # they refer to each other: without this they stay until garbage is collected
+        admitted += [ticket.task for ticket in self._served if ticket.task is not None]
         self._freed, self._served = [], []
         return sorted(admitted, key=_by_order)
 
@@ -157,6 +158,7 @@ class Admission:
         """Give up the slots of a call; return the ticket that it can enter with again."""
         self._served += self._limits.leave(ticket)
         task.ticket = self._limits.again(ticket)
+        ticket.task = None
         return task.ticket
 
 
