@@ -110,6 +110,10 @@ class ResourceQuarantined(CallError):
     """Work that was given up still holds a resource that this call needs; it did not run (DESIGN F2)."""
 
 
+class ToolUnavailable(CallError):
+    """The last calls of the tool failed, one after the other; this call did not run (its circuit breaker)."""
+
+
 class WouldDeadlock(CallError):
     """A tool waits for a call that waits for that tool's own call."""
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, partial
-from typing import Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from asyncfc.depgraph.effects import UNDECLARED, EffectSpec, LabelsOf
 from asyncfc.errors import BadArguments, DeclarationError
 from asyncfc.futures.call import short_name
 from asyncfc.signature import Signature, innermost, is_async, is_model, name_of, return_annotation
+
+if TYPE_CHECKING:  # it loads pydantic
+    from asyncfc.depgraph.declaration import Breaker
 
 Thread: TypeAlias = Literal["worker", "pool", "caller"]
 
@@ -79,6 +82,8 @@ class Tool:
         self.spec: EffectSpec = UNDECLARED
         self.timeout: float | None = None
         self.idempotent = False
+        self.retries = 0
+        self.breaker: Breaker | None = None
         self.thread: Thread | None = None
         self.abandon_after: float | None = None
         self.on_abandon: Literal["quarantine", "release"] = "quarantine"
@@ -243,6 +248,13 @@ class Tool:
         self.spec = declaration.spec(self.name, names, self._resolve)
         self.timeout = declaration.timeout
         self.idempotent = bool(declaration.idempotent)
+        self.retries = declaration.retries
+        self.breaker = declaration.breaker
+        if self.retries and self.spec.level != "read" and not self.idempotent:
+            raise DeclarationError(
+                f"tool {self.name!r}: a call of it may have had its effects when it fails, so that it is not "
+                f"tried again; declare it idempotent if it may run twice, or leave retries out"
+            )
         self.thread = declaration.thread
         self.abandon_after = declaration.abandon_after
         self.on_abandon = declaration.on_abandon
@@ -260,6 +272,8 @@ def tool(
     pure: bool | None = None,
     level: Literal["read", "write", "irreversible"] | None = None,
     idempotent: bool | None = None,
+    retries: int | None = None,
+    breaker: Mapping[str, float] | None = None,
     thread: Thread | None = None,
     timeout: float | None = None,
     abandon_after: float | None = None,

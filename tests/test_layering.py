@@ -101,6 +101,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "rich": ("cli", "trace"),
     "smolagents": ("adapters.smolagents",),
     "starlette": ("adapters.mcp_proxy",),
+    "tenacity": ("execution",),
     "torch": ("gpu_engine",),
     "transformers": ("gpu_engine",),
     "typer": ("cli",),

@@ -37,6 +37,17 @@ Label = Annotated[str | LabelsOf, PlainValidator(_label)]
 Labels = Annotated[tuple[Label, ...], BeforeValidator(_label_list)]
 
 
+class Breaker(BaseModel):
+    """When calls of a tool that keeps failing are not even begun (a circuit breaker)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    failures: Annotated[int, Field(ge=1)]
+    """So many in a row open it."""
+    rest: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    """Seconds for which no call begins then; the next one after that is a trial."""
+
+
 class Declaration(BaseModel):
     """What a tool declares, apart from its function. Usually read by `parse_declaration`."""
 
@@ -50,6 +61,9 @@ class Declaration(BaseModel):
     level: Level | None = None
     idempotent: bool = False
     """It may run twice (DESIGN F3)."""
+    retries: Annotated[int, Field(ge=0)] = 0
+    """How often a call that failed is tried again; for tools that only read, or are idempotent."""
+    breaker: Breaker | None = None
     thread: Literal["worker", "pool", "caller"] | None = None
     """Where a sync tool runs."""
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

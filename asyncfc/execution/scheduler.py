@@ -9,7 +9,6 @@ top of the step passes them to `_launch`.
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from contextvars import copy_context
@@ -22,8 +21,10 @@ from asyncfc.execution.admission import Admission
 from asyncfc.execution.estimates import Estimates, Forecast, forecast
 from asyncfc.execution.limits import Limits
 from asyncfc.execution.order import Order
+from asyncfc.execution.own import own_object
+from asyncfc.execution.retries import Retries
 from asyncfc.execution.room import Room
-from asyncfc.execution.statistics import Statistics, of_limits, of_tools
+from asyncfc.execution.statistics import Statistics, statistics
 from asyncfc.execution.task import Task, Working
 from asyncfc.execution.tenants import Tenants
 from asyncfc.execution.work import Executor, Result, Running, Work, collect
@@ -62,6 +63,7 @@ class Scheduler:
         )
         self.room = Room(max_live, self._order.__len__)
         self.tenants = Tenants(limits)
+        self._retries = Retries()
         self._coming: list[Task] = []
         self._context = copy_context()  # for what work reports: it concerns no call in particular
 
@@ -157,17 +159,7 @@ class Scheduler:
 
     def statistics(self) -> Statistics:
         """How all sessions and limits stand now."""
-        sessions = self.tenants.statistics()
-        return Statistics(
-            live=len(self._order),
-            running=sum(session.running for session in sessions),
-            queued=sum(session.queued for session in sessions),
-            finished=self._order.released,
-            waiting_messages=len(self.room),
-            limits=of_limits(self._limits),
-            expected_s=of_tools(self._estimates),
-            sessions=sessions,
-        )
+        return statistics(self._order, self.tenants, self._limits, self.room, self._estimates)
 
     def learn(self) -> None:
         """Learn from now on how long calls take; nothing is measured before somebody wants to know."""
@@ -212,11 +204,14 @@ class Scheduler:
         try:
             if task.escape is not None:
                 raise task.escape
+            if task.tool.breaker is not None and (closed := self._retries.refusal(task, _now())):
+                raise closed
             if len(self._order.quarantine) and (refusal := self._order.quarantine.refusal(task)):
                 raise refusal
             arguments = task.final_arguments()
             if self._estimates is not None:
                 task.started = asyncio.get_running_loop().time()
+            task.tries += 1
             task.running = running = self._run(task, arguments)
         except DeclarationError:  # the program is set up wrongly; that is of no call
             raise
@@ -232,11 +227,12 @@ class Scheduler:
 
     def _run(self, task: Task, arguments: dict[str, Any]) -> Running:
         task.working = Working(self, task)
-        task.context.run(CALLER.set, task.working)
+        context = task.context.copy() if task.tool.retries else task.context  # each try has its own
+        context.run(CALLER.set, task.working)
         progress = None if task.tenant.emit is None else partial(self._on_progress, task)
         timed, told = task.tool.timeout is not None, task.tenant.emit is not None and not task.tool.is_async
         begun = partial(self._on_begun, task) if timed or told else None
-        work = Work(task.tool, arguments, task.context, begun, concurrent=task.grouped, progress=progress)
+        work = Work(task.tool, arguments, context, begun, concurrent=task.grouped, progress=progress)
         return self._executor.start(work)
 
     # --- what work reports ----------------------------------------------------------------------------
@@ -257,43 +253,71 @@ class Scheduler:
     def on_outcome(self, task: Task, done: asyncio.Future[Result]) -> None:
         """The outcome of a call is known; its work may go on."""
         if not task.future.settled:
-            self._launch(self._conclude(task, self._keep(task, collect(done)), ended=False))
+            result = collect(done)
+            if self._retries.pause(task, result.outcome) is None:  # else that is for when it has ended
+                self._launch(self._conclude(task, self._keep(task, result), ended=False))
 
     def on_ended(self, task: Task, done: asyncio.Future[Result]) -> None:
         """The work of a call has truly stopped."""
         result = collect(done)
         if task.future.settled:
             self._launch(self._end(task, result.outcome))
+        elif (pause := self._retries.pause(task, result.outcome)) is not None:
+            self._retries.note(task, result.outcome, _now())
+            self._try_again(task, result.outcome, pause)
         else:
             self._launch(self._conclude(task, self._keep(task, result), ended=True))
 
     def _on_timeout(self, task: Task, timeout: float) -> None:
         if not task.future.settled:
             error = ToolTimeout(f"{task.name} did not end within its timeout of {timeout:g} s")
+            self._retries.note(task, Failure(error), _now())
             self._launch(self._conclude(task, Failure(error), ended=False))
             self._ask_to_stop(task)
 
     def _keep(self, task: Task, result: Result) -> Outcome:
-        """Learn from how it ended; keep the tool's own object for an answer within grace.
-
-        It is kept as a copy if a later call may change it: one that is live already, that may come while
-        the message streams, or from another session.
-        """
+        """Learn from how it ended; keep the tool's own object for an answer within grace."""
+        if task.tool.breaker is not None:
+            self._retries.note(task, result.outcome, _now())
         if isinstance(result.outcome, Cancelled) and task.stop_reason is not None:
             return Cancelled(task.stop_reason)
         if self._estimates is not None and not isinstance(result.outcome, Cancelled):
             self._learn_from(task, self._estimates)
         if task.keep_own:
-            assert task.claim is not None
-            claims = task.claim.reads or task.claim.writes
-            others = not task.committed or not self._order.is_alone(task)
-            changed = claims and (others or self._order.is_ordering(task))
-            task.own = _copied(result) if changed else result.own
+            task.own = own_object(task, result, self._order)
         return result.outcome
 
     def _learn_from(self, task: Task, estimates: Estimates) -> None:
         if task.started is not None and task.stop_reason is None:
             estimates.learn(task.tool.name, asyncio.get_running_loop().time() - task.started)
+
+    # --- trying again ---------------------------------------------------------------------------------
+
+    def _try_again(self, task: Task, outcome: Outcome, pause: float) -> None:
+        """The work of a call has failed: it is done once more, with slots and rates as at first."""
+        self._stop_watching(task)
+        task.running = task.gate = None
+        if task.ticket is not None:
+            self._admission.free(task.ticket)
+            task.ticket = None
+        task.timer = asyncio.get_running_loop().call_later(pause, self._next_try, task)
+        if task.tenant.emit is not None:
+            task.tenant.emit("retry", task.order, outcome=outcome, tries=task.tries, pause_s=pause)
+        self._launch([])
+
+    def _next_try(self, task: Task) -> None:
+        task.timer = None
+        self._launch([task])
+
+    def _stop_watching(self, task: Task) -> None:
+        """The work of a call has ended."""
+        if task.working is not None:
+            task.working.stop()
+            task.working = None
+        for timer in (task.timer, task.patience):
+            if timer is not None:
+                timer.cancel()
+        task.timer = task.patience = None
 
     # --- stopping -------------------------------------------------------------------------------------
 
@@ -367,12 +391,7 @@ class Scheduler:
     def _end(self, task: Task, late_outcome: Outcome | None = None) -> list[Task]:
         """The work has truly stopped, or will never start."""
         task.stopped = True
-        if task.working is not None:
-            task.working.stop()
-            task.working = None
-        for timer in (task.timer, task.patience):
-            if timer is not None:
-                timer.cancel()
+        self._stop_watching(task)
         if task.gate is not None:
             task.gate.cancel()
         if task.ticket is not None:
@@ -413,10 +432,5 @@ class Scheduler:
             task.tenant.emit("resumed", task.order)
 
 
-def _copied(result: Result) -> Any:
-    try:
-        return copy.deepcopy(result.own)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # cannot be copied: the snapshot is the next best
-        return result.outcome.get() if isinstance(result.outcome, Value) else None
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from asyncfc.execution.estimates import Estimates
 from asyncfc.execution.limits import Limits
+from asyncfc.execution.order import Order
+from asyncfc.execution.room import Room
 from asyncfc.execution.task import Task, Tenant
 
 
@@ -61,15 +63,24 @@ def of_session(tenant: Tenant) -> SessionStatistics:
     return SessionStatistics(tenant.id, tenant.share.weight, len(live), running, queued, tenant.finished)
 
 
-def of_limits(limits: Limits) -> Mapping[str, LimitStatistics]:
-    """How the limits of all sessions stand."""
-    found = {key: LimitStatistics(s.size, s.size - s.free, len(s.line)) for key, s in limits.slots.items()}
-    return MappingProxyType(found)
-
-
-def of_tools(estimates: Estimates | None) -> Mapping[str, float]:
-    """What is known of tools."""
-    return MappingProxyType({} if estimates is None else estimates.known())
+def statistics(
+    order: Order, sessions: Iterable[Tenant], limits: Limits, room: Room, estimates: Estimates | None
+) -> Statistics:
+    """How all of it stands now."""
+    of_sessions = tuple(map(of_session, sessions))
+    of_limits = {
+        key: LimitStatistics(s.size, s.size - s.free, len(s.line)) for key, s in limits.slots.items()
+    }
+    return Statistics(
+        live=len(order),
+        running=sum(session.running for session in of_sessions),
+        queued=sum(session.queued for session in of_sessions),
+        finished=order.released,
+        waiting_messages=len(room),
+        limits=MappingProxyType(of_limits),
+        expected_s=MappingProxyType({} if estimates is None else estimates.known()),
+        sessions=of_sessions,
+    )
 
 
 def _runs(task: Task) -> bool:

@@ -77,7 +77,7 @@ class Task:
     - `parent`: the task that submitted it from inside its work; `children`: how many of its own are live,
       ordered among themselves by its `index`; `stopped`: its own work has ended, its children's may not
       have.
-    - `stop_reason`: why it was asked to stop.
+    - `stop_reason`: why it was asked to stop. `tries`: how often its work was begun.
     - `keep_own`: somebody wants the tool's own object; `own`: that object, once there.
     """
 
@@ -85,7 +85,7 @@ class Task:
         "arguments", "certain", "children", "claim", "committed", "context", "doomed", "escape", "future",
         "gate", "gates", "grouped", "inputs", "keep_own", "late", "own", "own_index", "parent", "patience",
         "paused", "running", "sites", "started", "stop_reason", "stopped", "tenant", "ticket", "timer",
-        "tool", "waits", "working",
+        "tool", "tries", "waits", "working",
     )  # fmt: skip
 
     def __init__(
@@ -124,6 +124,7 @@ class Task:
         self.children = 0
         self.stopped = False
         self.stop_reason: str | None = None
+        self.tries = 0
         self.committed = False
         self.grouped = False
         self.waits = False

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from weakref import WeakKeyDictionary
 
 from asyncfc.execution.limits import Limits
-from asyncfc.execution.statistics import SessionStatistics, of_session
 from asyncfc.execution.task import Tenant
 
 
 class Tenants:
-    """The sessions that are open. One that nobody has closed counts as long as somebody has it.
+    """The sessions that are open, in the order in which they came.
+
+    One that nobody has closed counts as long as somebody has it.
 
     Args:
         limits: how much may run at once.
@@ -19,7 +20,7 @@ class Tenants:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._open: WeakKeyDictionary[Tenant, None] = WeakKeyDictionary()  # in their order
+        self._open: WeakKeyDictionary[Tenant, None] = WeakKeyDictionary()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -44,6 +45,5 @@ class Tenants:
         """A session has closed. Nothing happens if it is not open."""
         self._open.pop(tenant, None)
 
-    def statistics(self) -> tuple[SessionStatistics, ...]:
-        """How they stand, in the order in which they came."""
-        return tuple(map(of_session, self._open))
+    def __iter__(self) -> Iterator[Tenant]:
+        return iter(self._open)

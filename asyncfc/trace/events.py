@@ -33,6 +33,8 @@ Kind: TypeAlias = Literal[
     "started",  # its work began, or was handed to threads or processes: arguments
     "begun",  # a thread or a process has taken its work
     "progress",  # its tool, a generator, has yielded: item, its JSON form, or text if it has none
+    "retry",  # its work has failed and is done once more after a pause: outcome; tries, how often it was done
+    # so far; pause_s
     "settled",  # its outcome is known
     "ended late",  # its work ended after it had settled; the outcome that nobody gets
     "released",  # its claims are given up
@@ -61,7 +63,7 @@ Listener: TypeAlias = Callable[[Event], object]
 
 Parts: TypeAlias = tuple[float, Kind, int, Mapping[str, Any]]
 """What an `Event` is made of: to make one costs more than to keep its parts."""
-OF_TOOLS: frozenset[Kind] = frozenset({"sealed", "started", "progress", "settled", "ended late"})
+OF_TOOLS: frozenset[Kind] = frozenset({"sealed", "started", "progress", "retry", "settled", "ended late"})
 """Kinds of events whose data may hold objects of others: arguments, values."""
 
 

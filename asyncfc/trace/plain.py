@@ -189,6 +189,7 @@ _CHANGES: Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
     "bound": _bound,
     "committed": _committed,
     "queued": lambda data: {name: [_name(str(key)) for key in keys] for name, keys in data.items()},
+    "retry": lambda data: {**data, "outcome": _settled(data)["outcome"]},
     "settled": _settled,
     "ended late": _settled,
     "answered": lambda data: _part(data, "text"),

@@ -63,11 +63,15 @@ class CallRecord:
     started: float | None = None
     begun: float | None = None
     """When a thread or a process took its work; None if it needs neither."""
+    tries: int = 1
+    """How often its work was begun; the pauses before the later ones are among `pauses`."""
+    failed: float | None = None
+    """When its last try failed, while it waits for the next."""
     settled: float | None = None
     ended: float | None = None
     """When its work truly ended, where that was later than `settled`."""
     pauses: list[Span] = field(default_factory=list)
-    """When its work waited for calls of its own."""
+    """When its work waited for calls of its own, or to be done once more."""
     released: float | None = None
     answered: float | None = None
     delivered: float | None = None
@@ -236,10 +240,8 @@ def _note(call: CallRecord, event: Event) -> None:
         case "queued":
             call.queued = t if call.queued is None else call.queued
             call.keys = (*call.keys, *data.get("limits", ()), *data.get("rates", ()))
-        case "started":
-            call.started, call.arguments = t, data["arguments"]
-        case "settled":
-            call.settled, call.outcome = t, data["outcome"]
+        case "started" | "begun" | "retry" | "settled":
+            _note_work(call, event)
         case "ended late":
             call.ended = t
         case "answered":
@@ -247,10 +249,27 @@ def _note(call: CallRecord, event: Event) -> None:
         case "unordered":
             older = data["older"]
             call.effects = tuple(o._replace(dropped=t) if o.call == older else o for o in call.effects)
-        case "withdrawn" | "begun" | "released" | "delivered" | "seen":
+        case "withdrawn" | "released" | "delivered" | "seen":
             setattr(call, event.kind, t)
         case _:
             pass  # it says nothing about what came when
+
+
+def _note_work(call: CallRecord, event: Event) -> None:
+    """Of several tries the first begins the work; between two of them it pauses."""
+    t, data = event.t, event.data
+    if event.kind == "begun":
+        call.begun = t if call.begun is None else call.begun
+    elif event.kind == "retry":
+        call.tries, call.failed = data["tries"] + 1, t
+    elif call.failed is not None:
+        call.pauses.append((call.failed, t))
+        call.failed = None
+    if event.kind == "started":
+        call.started = t if call.started is None else call.started
+        call.arguments = data["arguments"]
+    elif event.kind == "settled":
+        call.settled, call.outcome = t, data["outcome"]
 
 
 def without(span: Span, gaps: Iterable[Span]) -> list[Span]:

@@ -14,7 +14,8 @@ from asyncfc.depgraph.effects import NO_CLAIM, UNDECLARED, Claim
 from asyncfc.errors import DeclarationError
 
 WRITTEN = (
-    '{"reads": [], "writes": [], "pure": false, "level": null, "idempotent": false, "thread": null, '
+    '{"reads": [], "writes": [], "pure": false, "level": null, "idempotent": false, "retries": 0, '
+    '"breaker": null, "thread": null, '
     '"timeout": null, "abandon_after": null, "on_abandon": "quarantine"}'
 )
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "a", "read", "pure"])

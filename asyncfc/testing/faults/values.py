@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from asyncfc.execution import scheduler
+from asyncfc.execution import own
 from asyncfc.execution.executors import LocalExecutor, Result
 from asyncfc.execution.task import Task
 from asyncfc.futures import reference
@@ -94,7 +94,7 @@ def first_failure_in_time() -> Any:
 
 def own_object_late() -> Any:
     """Within grace the caller gets the tool's live object, although a later call may have changed it."""
-    return planted(scheduler, "_copied", lambda _: lambda result: result.own)
+    return planted(own, "_copied", lambda _: lambda result: result.own)
 
 
 @contextmanager
