@@ -47,6 +47,7 @@ class Dialogue:
         note: whether the system prompt explains handles.
         control: whether the model gets `await_future` and `cancel_future`.
         pipelining: whether the model is taught `$this_k`.
+        longest_first: whether the model is advised to make the calls first that take longest.
         relax: where schemas admit handles: in every position (`always`), in those that the result of some
             tool may fill (`auto`), nowhere (`none`). A strict schema is relaxed as by `auto`, because its
             provider compiles it.
@@ -68,6 +69,7 @@ class Dialogue:
         note: bool = True,
         control: bool = True,
         pipelining: bool = True,
+        longest_first: bool = False,
         relax: Relax = "always",
         max_extra_messages: int = 8,
         provider: str | None = None,
@@ -89,6 +91,7 @@ class Dialogue:
         self._note = note
         self._control = control
         self._pipelining = pipelining
+        self._longest_first = longest_first
         self._max_extra = max_extra_messages
         self._again: Message | None = None
         self._adapted: dict[str, ToolSchema] = {}
@@ -101,7 +104,12 @@ class Dialogue:
         if not self._note:
             return None
         session = self.session
-        return session.wording.system(session.grammar, pipelining=self._pipelining, awaits=self._control)
+        return session.wording.system(
+            session.grammar,
+            pipelining=self._pipelining,
+            longest_first=self._longest_first,
+            awaits=self._control,
+        )
 
     @property
     def controls(self) -> list[ToolSchema]:

@@ -65,6 +65,15 @@ def test_no_settings_at_all_leave_a_request_as_it_is() -> None:
     assert (dialogue.note, dialogue.controls, dialogue.adapt(READ)) == (None, [], READ)
 
 
+def test_the_model_is_advised_to_make_the_longest_calls_first_if_the_program_says_so() -> None:
+    session = Session([Puppet("read").tool])
+    plain, advising = Dialogue(session).note, Dialogue(session, longest_first=True).note
+    assert plain is not None
+    assert advising is not None
+    assert set(advising.split(". ")) - set(plain.split(". "))
+    assert session.wording.longest_first_note in advising
+
+
 def test_the_note_and_the_schemas_are_the_same_for_every_session() -> None:
     one, two = (Dialogue(Session([Puppet("read").tool], id=session_id)) for session_id in "ab")
     assert one.note == two.note

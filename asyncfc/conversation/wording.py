@@ -73,6 +73,8 @@ class Wording:
         "Calls that depend on each other can go out in one message: there {first} stands for the result of "
         "its first call, {second} of its second, in the same forms."
     )
+    # A call that is made early runs while the model still writes the others (AsyncLM, longest first).
+    longest_first_note: str = "Of calls that do not depend on each other, make first those that take longest."
     # Models that may wait do so after every call; that gives away all that running in the background gains.
     await_note: str = "Call await_future only if your next step needs to know a value."
 
@@ -120,12 +122,20 @@ class Wording:
     because_no_part: str = "it has no such part"
     because_too_long: str = "it is too long"
 
-    def system(self, grammar: HandleGrammar, *, pipelining: bool = True, awaits: bool = True) -> str:
+    def system(
+        self,
+        grammar: HandleGrammar,
+        *,
+        pipelining: bool = True,
+        longest_first: bool = False,
+        awaits: bool = True,
+    ) -> str:
         """The note for the system prompt.
 
         Args:
             grammar: how handles are written. No tag is shown: prompts are shared between sessions.
             pipelining: teach the model to name the calls of its own message.
+            longest_first: advise the model to begin with what takes longest.
             awaits: the model has the tool `await_future`.
         """
         sigil, name = grammar.sigil, f"<tag>{grammar.separator}<n>"
@@ -139,6 +149,8 @@ class Wording:
         if pipelining:
             first, second = grammar.mint(THIS, 1), grammar.mint(THIS, 2)
             notes.append(self.pipelining_note.format(first=first, second=second))
+        if longest_first:
+            notes.append(self.longest_first_note)
         if awaits:
             notes.append(self.await_note)
         return " ".join(notes)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from asyncfc.errors import EffectEscape, ValueDropped
 from asyncfc.futures.outcome import Failure
-from asyncfc.testing import checks, directed, eventful, words
+from asyncfc.testing import checks, crowd, directed, eventful, words
 from asyncfc.testing.loop import Mode
 from asyncfc.testing.oracle import Recorded, Step
 from asyncfc.testing.programs import Program, programs, with_steps
@@ -215,6 +215,9 @@ LAWS: dict[str, Law] = {
     "P4 any program": Law(programs(), parallel),
     "P4 late and lost": Law(directed.late_and_lost(), parallel),
     "P15 longest way first": Law(programs(max_calls=12, fails=False), urgent),
+    "P15 nobody starves": Law(crowd.CROWDS, crowd.nobody_starves),
+    "shares": Law(crowd.CROWDS, crowd.shared_fairly),
+    "caps and retries": Law(crowd.CROWDS, crowd.within_caps),
     "P5 paths spelt otherwise": Law(eventful.respelt(), ordered),
     "P9 timeouts": Law(eventful.timed(), timed),
     "P10 closed early": Law(programs(limits=True), closed),

@@ -263,6 +263,12 @@ def test_the_system_note_speaks_only_of_what_the_model_has() -> None:
     assert len(whole) < 800
 
 
+def test_the_advice_to_make_the_longest_calls_first_is_given_on_demand() -> None:
+    wording = Wording()
+    assert wording.longest_first_note not in wording.system(DEFAULT_GRAMMAR)
+    assert wording.longest_first_note in wording.system(DEFAULT_GRAMMAR, longest_first=True)
+
+
 @pytest.mark.parametrize(
     ("outcome", "reason"),
     [

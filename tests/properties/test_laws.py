@@ -37,6 +37,9 @@ test_P14_O5_calls_from_inside_are_a_part_of_their_caller_and_never_lack_a_slot =
 test_P15_of_the_calls_that_wait_for_a_slot_the_one_with_the_longest_way_starts_first = obeys(
     "P15 longest way first"
 )
+test_P15_a_call_that_nobody_waits_for_starts_whatever_comes_after_it = obeys("P15 nobody starves")
+test_sessions_that_wait_have_slots_by_their_weights = obeys("shares")
+test_no_session_exceeds_its_cap_and_what_is_tried_again_succeeds_at_last = obeys("caps and retries")
 test_P21_no_handle_reaches_a_tool_whatever_stands_around_it = obeys("P21 scribbles")
 test_P22_P23_P24_values_arrive_as_they_are_and_nobody_spoils_them_for_others = obeys("P22 P23 P24 values")
 test_P22_H2_what_the_model_copies_from_what_it_reads_is_text = obeys("H2 echoes")

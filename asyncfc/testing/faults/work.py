@@ -8,11 +8,11 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from asyncfc.depgraph.claims import ClaimIndex
-from asyncfc.execution import family, order, rates
+from asyncfc.execution import family, line, order, rates
 from asyncfc.execution.admission import Admission
 from asyncfc.execution.executors import LocalExecutor, Result, Work
 from asyncfc.execution.limits import Limits, Ticket
-from asyncfc.execution.line import Line
+from asyncfc.execution.line import Line, Share
 from asyncfc.execution.order import Order
 from asyncfc.execution.quarantine import Quarantine
 from asyncfc.execution.scheduler import Scheduler
@@ -75,6 +75,46 @@ def newest_first() -> Any:
 def rank_forgotten() -> Any:
     """Who waits for a slot is not told what was submitted after it (P15)."""
     return replaced(Admission, "_rerank", lambda *_: None)
+
+
+def share_forgotten() -> Any:
+    """Of the sessions that wait for slots, the one that has waited the longest gets all of them."""
+
+    def following(self: Line) -> Share:
+        share = next(iter(self._waiting))
+        self._used[share] = 0.0
+        return share
+
+    return replaced(Line, "_next", following)
+
+
+def cap_forgotten() -> Any:
+    """A session runs as many calls as there are slots, whatever its cap."""
+
+    def make(original: Any) -> Any:
+        def share(self: Limits, *args: Any, **options: Any) -> Share:
+            made: Share = original(self, *args, **options)
+            made.caps.clear()
+            return made
+
+        return share
+
+    return planted(Limits, "share", make)
+
+
+def never_the_longest_waiting() -> Any:
+    """Whatever else waits, the call with the longest way to go has the turn."""
+    return replaced(line, "EVERY", 10**9)
+
+
+def retry_without_a_slot() -> Any:
+    """A call that is tried again begins at once, without asking for a slot."""
+
+    def next_try(self: Scheduler, task: Task) -> None:
+        task.timer = None
+        self._launch(self._start(task))
+
+    return replaced(Scheduler, "_next_try", next_try)
 
 
 def slot_given_back_twice() -> Any:
