@@ -3,6 +3,7 @@
 What the adapters of frameworks share. A framework has hooks around the model and around each tool call;
 an adapter translates between these and the methods here, and decides nothing:
 
+    await attached.session.room()                            # if many sessions share a runtime
     with attached.sampling() as deliveries: ...              # around the request to the model
     begun = attached.begin(); begun.seal(call, work)         # of a stream, while it comes, if at all
     attached.received(calls, key=message_id)                 # the model's message, once it is complete

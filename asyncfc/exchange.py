@@ -4,6 +4,7 @@ It knows requests and replies as JSON objects, through a `Format`, and sends not
 
     exchange = Exchange(conversation, body)
     while True:
+        await session.room()                     # if many sessions share a runtime
         reply = send(exchange.request())         # if that fails: exchange.failed(error)
         answer = await exchange.replied(reply)
         if answer is not None:                   # None: outcomes are to be delivered; ask again

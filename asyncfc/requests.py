@@ -40,11 +40,14 @@ class Requests:
         if emit is not None:
             emit("sampling", request=number)
         self._open.append(number)
+        room = self._core.scheduler.room
+        room.begin(self._core.tenant)
         try:
             with self._core.outbox.sampling() as deliveries:
                 yield deliveries
             complete = True
         finally:
+            room.end(self._core.tenant)
             self._open.remove(number)
             if emit is not None:
                 emit("sampled", request=number, ok=complete)

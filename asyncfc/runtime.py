@@ -25,8 +25,9 @@ class Runtime:
     Args:
         limits: how many calls of all sessions may work at the same time; see `Limits`.
         per_session: how many of each session, by the same keys.
-        max_live: as long as so many calls of all sessions are live, `Session.submit` waits before it
-            registers a message. None is cut in two, so that there may be some more. None: nobody waits.
+        max_live: as long as so many calls of all sessions are live, or messages with calls asked for, the
+            next message waits before it is asked for (`Session.room`) or registered (`Session.submit`). None
+            is cut in two, so that there may be some more. None: nobody waits.
         rates: how many of them may start within a time: `"5/s"`, `"100/min"`, `"2/10s"`, by the same keys.
         executor: where work runs; default: the loop and threads of this process.
 

@@ -263,8 +263,9 @@ class Session:
     async def room(self) -> None:
         """Wait until the runtime has room for one more message (`Runtime(max_live=...)`).
 
-        `submit` does so itself. Whoever seals calls one by one waits here before the message begins. Calls
-        from inside the work of others never wait, since those would wait for them.
+        `submit` does so itself, and every adapter before it asks the model. Whoever seals calls one by one
+        waits here, right before `sampling`. Calls from inside the work of others never wait, since those
+        would wait for them.
         """
         room = self._scheduler.room
         if room.most is not None and not self._closed and self._scheduler.caller() is None:

@@ -239,6 +239,43 @@ def test_calls_from_inside_others_never_wait_for_room() -> None:
     play(story, max_live=1)
 
 
+def test_messages_that_are_asked_for_take_room_and_one_session_does_not_wait_for_itself() -> None:
+    log = Log()
+    asking: list[int] = []
+
+    async def story(runtime: Runtime) -> None:
+        async def one(number: int) -> None:
+            async with Session([log.work], runtime=runtime) as session:
+                await session.room()
+                with session.sampling():
+                    asking.append(number)
+                    await asyncio.sleep(1)
+                    await session.submit(calls(str(number), 1))
+                await session.finish()
+
+        await asyncio.gather(*(one(number) for number in range(3)))
+        assert asyncio.get_running_loop().time() == 6  # a request and a call each, one after the other
+        assert asking == [0, 1, 2]
+
+    play(story, max_live=1)
+
+
+def test_a_request_that_fails_takes_no_room() -> None:
+    log = Log()
+
+    async def story(runtime: Runtime) -> None:
+        async with Session([log.work], runtime=runtime) as a, Session([log.work], runtime=runtime) as b:
+            with pytest.raises(ConnectionError), a.sampling():
+                waiting = asyncio.ensure_future(b.submit(calls("b", 1)))
+                await asyncio.sleep(1)
+                assert runtime.statistics().waiting_messages == 1
+                raise ConnectionError
+            await waiting
+            assert asyncio.get_running_loop().time() == 1
+
+    play(story, max_live=1)
+
+
 def test_who_waits_for_room_may_give_up_and_the_next_one_is_let_in() -> None:
     log = Log()
 
@@ -353,7 +390,7 @@ def test_a_closed_session_leaves_nothing_behind_even_if_its_calls_still_waited()
             await session.close()
             del session
             await asyncio.sleep(2)
-            left = [one for one in gc.get_objects() if isinstance(one, Task) and one.tenant.id == "gone"]
+            left = [one for one in gc.get_objects() if type(one) is Task and one.tenant.id == "gone"]
             assert left == []
             await busy.finish()
 

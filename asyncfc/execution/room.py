@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 from asyncfc.execution.task import Tenant
@@ -12,7 +12,8 @@ from asyncfc.execution.task import Tenant
 class Room:
     """Back-pressure: a message is registered only when there is room, and then as a whole.
 
-    Whoever is let in registers its calls before it waits for anything else, so that the next one sees them.
+    Whoever is let in registers its calls, or begins to ask the model for them, before it waits for anything
+    else, so that the next one sees them. A message that a model is asked for counts as one call.
 
     Args:
         most: calls that may be live when one more message comes; None: any number.
@@ -23,14 +24,15 @@ class Room:
         self.most = most
         self._live = live
         self._waiting: deque[tuple[asyncio.Future[bool], Tenant]] = deque()
+        self._asking: Counter[Tenant] = Counter()
         self._entering = False
 
     def __len__(self) -> int:
         return sum(not waiter.done() for waiter, _ in self._waiting)
 
     async def enter(self, tenant: Tenant) -> None:
-        """Wait for room for one message of this session."""
-        if self.most is None or (not self._waiting and self._has_room()):
+        """Wait for room for one message of this session; one that is asking the model has been let in."""
+        if self.most is None or tenant in self._asking or (not self._waiting and self._has_room()):
             return
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((waiter, tenant))
@@ -39,6 +41,17 @@ class Room:
         finally:  # the next one only when this one has registered its calls, or was cancelled just now
             if not waiter.cancelled() and waiter.result():
                 asyncio.get_running_loop().call_soon(self._entered)
+
+    def begin(self, tenant: Tenant) -> None:
+        """The session asks its model for a message."""
+        self._asking[tenant] += 1
+
+    def end(self, tenant: Tenant) -> None:
+        """The message is there, or will never be."""
+        self._asking[tenant] -= 1
+        if not self._asking[tenant]:
+            del self._asking[tenant]
+        self.wake()
 
     def wake(self) -> None:
         """Calls are live no longer: let in who is next, if there is room now."""
@@ -55,7 +68,9 @@ class Room:
                 waiter.set_result(False)
 
     def _has_room(self) -> bool:
-        return not self._entering and self.most is not None and self._live() < self.most
+        if self._entering or self.most is None:
+            return False
+        return self._live() + self._asking.total() < self.most
 
     def _entered(self) -> None:
         self._entering = False

@@ -152,6 +152,7 @@ class Chat:
         while await self._settled_in_place():
             pass  # what has taken the place of its handle is not due
         self._written += 1
+        await self._conversation.room()
         with self._conversation.sampling() as told:
             self._tell(told)
             message = self._conversation.begin()

@@ -81,6 +81,9 @@ class Conversation(Protocol):
     def broke(self, message: Message) -> None:
         """It will never end."""
 
+    async def room(self) -> None:
+        """Wait until one more message may be asked for."""
+
     def sampling(self) -> AbstractContextManager[list[Told]]:
         """What to tell the model before its next message; use it as `with` around that message."""
 

@@ -103,6 +103,10 @@ class SessionConversation:
         if broken.is_open:
             broken.withdraw("decoding broke off")
 
+    async def room(self) -> None:
+        """See the port."""
+        await self._session.room()
+
     @contextmanager
     def sampling(self) -> Iterator[list[Told]]:
         """See the port."""

@@ -36,7 +36,7 @@ from tests.adapters.llama_index_llm import ScriptedLLM
 # LlamaIndex looks at every attribute of an agent, and so at those that pydantic has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:inspect")
 
-test_conforms, test_says_what_it_cannot_do = suite.tests_of(HARNESSES)
+test_conforms, test_says_what_it_cannot_do, test_waits_for_room = suite.tests_of(HARNESSES)
 
 CATS = ("search", {"text": "cats"})
 

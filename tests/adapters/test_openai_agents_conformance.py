@@ -5,4 +5,4 @@ from __future__ import annotations
 from tests.adapters.conformance import suite
 from tests.adapters.conformance.openai_agents_harness import HARNESSES
 
-test_conforms, test_says_what_it_cannot_do = suite.tests_of(HARNESSES)
+test_conforms, test_says_what_it_cannot_do, test_waits_for_room = suite.tests_of(HARNESSES)

@@ -25,7 +25,7 @@ from tests.adapters.conformance import suite
 from tests.adapters.conformance.smolagents_harness import HARNESSES
 from tests.adapters.smolagents_model import FunctionTool, ScriptedModel, agent_of
 
-test_conforms, test_says_what_it_cannot_do = suite.tests_of(HARNESSES)
+test_conforms, test_says_what_it_cannot_do, test_waits_for_room = suite.tests_of(HARNESSES)
 
 CATS = ("search", {"text": "cats"})
 

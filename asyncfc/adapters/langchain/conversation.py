@@ -127,6 +127,7 @@ class Conversation:
     async def begin(self, messages: Sequence[AnyMessage], provider: Provider) -> Asked:
         """The request to send: with what has to be delivered. Close it with `end`."""
         asked = Asked([self._asking.inert(message) for message in messages])
+        await self._session.room()
         deliveries = asked.under_way.enter_context(self._attached.sampling())
         if deliveries:
             self._asking.deliver(deliveries, asked, provider)

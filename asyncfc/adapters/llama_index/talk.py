@@ -144,6 +144,7 @@ class Talk:
         before: list[ChatMessage] = list(await ctx.store.get(key, default=[]))
         while True:
             try:
+                await self.session.room()
                 with self.attached.sampling() as deliveries:
                     block = "\n\n".join(delivery.text for delivery in deliveries)
                     if block:

@@ -136,6 +136,7 @@ class Listening(Model):
         """See `Model.get_response`."""
         given, usage = input, None
         while True:
+            await self._talk.session.room()
             request = _Request(self._talk, system_instructions, given, tools)
             try:
                 response = await self._inner.get_response(
@@ -181,6 +182,7 @@ class Listening(Model):
         """See `Model.stream_response`. A text that may not be meant for people is not let through at once."""
         asked = input
         while True:
+            await self._talk.session.room()
             request = _Request(self._talk, system_instructions, asked, tools)
             holds = self._talk.dialogue.may_be_provisional or self._talk.session.handles.any_shown
             held: list[Any] = []

@@ -171,6 +171,7 @@ class _Run(AbstractCapability[Any]):
     ) -> ModelResponse:
         """Deliver what is due, and register the calls of the message in its order (DESIGN O1)."""
         talk = self._talk
+        await talk.session.room()
         talk.ask(ctx, request_context)
         try:
             response: ModelResponse = await handler(request_context)

@@ -148,6 +148,7 @@ class CmlChat:
 
     async def _go_on(self) -> Next:
         """Tell what can be told, then decode until there is more to tell, or to wait for."""
+        await self._conversation.room()
         self._interrupt()
         with self._conversation.sampling() as told:
             self._tell(told)

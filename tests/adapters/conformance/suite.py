@@ -5,7 +5,7 @@ A framework's own file has three lines:
     from tests.adapters.conformance import suite
     from tests.adapters.conformance.langchain_harness import HARNESSES
 
-    test_conforms, test_says_what_it_cannot_do = suite.tests_of(HARNESSES)
+    test_conforms, test_says_what_it_cannot_do, test_waits_for_room = suite.tests_of(HARNESSES)
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
-from asyncfc.testing.models import View
-from tests.adapters.conformance.harness import CAPABILITIES, Case, Harness, Ran, Stage, texts_of
+from asyncfc import Call, DeclarationError, Runtime, Session
+from asyncfc.testing.models import Emit, View
+from tests.adapters.conformance.harness import CAPABILITIES, Case, Does, Harness, Ran, Stage, texts_of
 from tests.adapters.conformance.scenarios import CASES
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -35,7 +37,10 @@ _PENDING = re.compile(r"(?<!\$)(\$[a-z0-9]{4}_[0-9]+) is running\. Do not")
 _TOLD = re.compile(r"(?<!\$)(\$[a-z0-9]{4}_[0-9]+) = \w+\(")
 
 
-def tests_of(harnesses: Sequence[Harness]) -> tuple[Callable[..., None], Callable[..., None]]:
+Test: TypeAlias = Callable[..., None]
+
+
+def tests_of(harnesses: Sequence[Harness]) -> tuple[Test, Test, Test]:
     """The tests of a framework, to be bound to names that begin with `test_`."""
     pairs = [(harness, case) for harness in harnesses for case in CASES if suits(harness, case)]
     ids = [f"{harness.name}: {case.name}" for harness, case in pairs]
@@ -54,7 +59,11 @@ def tests_of(harnesses: Sequence[Harness]) -> tuple[Callable[..., None], Callabl
             assert len(sentence) > 20
             assert sentence in pages
 
-    return test_conforms, test_says_what_it_cannot_do
+    @pytest.mark.parametrize("harness", harnesses, ids=lambda harness: str(harness.name))
+    def test_waits_for_room(harness: Harness) -> None:
+        check_room(harness)
+
+    return test_conforms, test_says_what_it_cannot_do, test_waits_for_room
 
 
 def suits(harness: Harness, case: Case) -> bool:
@@ -74,6 +83,37 @@ def check(harness: Harness, case: Case) -> Ran:
         law(ran)
     _no_thread_is_left(before, getattr(harness, "pools", ()))
     return ran
+
+
+def _work() -> str:
+    """Work."""
+    return "done"
+
+
+def check_room(harness: Harness) -> None:
+    """See that the model is asked only when there is room in the runtime."""
+    asyncio.run(asyncio.wait_for(_waits_for_room(harness), SECONDS))
+
+
+async def _waits_for_room(harness: Harness) -> None:
+    """In a runtime that is full the model is asked only when there is room again.
+
+    A harness whose session has a loop of its own cannot have a runtime, and must say so.
+    """
+    runtime, gate = Runtime(max_live=1), asyncio.Event()
+    stage = Stage(Case("no room", [Emit("Done.")], lambda _: None, [Does(_work)], settings={"runtime": runtime}))
+    async with Session({"wait": gate.wait}, runtime=runtime) as other:
+        await other.submit([Call("one", "wait", {})])
+        playing = asyncio.ensure_future(harness.run(stage))
+        while not playing.done() and not runtime.statistics().waiting_messages:
+            await asyncio.sleep(0)
+        assert not stage.ran(()).views, "the model was asked although there was no room"
+        gate.set()
+        try:
+            assert await playing == ["Done."]
+        except DeclarationError as error:
+            assert "event loop" in str(error)
+    runtime.close()
 
 
 async def _played(harness: Harness, stage: Stage) -> Ran:

@@ -18,4 +18,4 @@ HARNESSES: list[Harness] = [
     *anthropic_harness.HARNESSES,
 ]
 
-test_conforms, test_says_what_it_cannot_do = suite.tests_of(HARNESSES)
+test_conforms, test_says_what_it_cannot_do, test_waits_for_room = suite.tests_of(HARNESSES)

@@ -116,6 +116,14 @@ def test_a_task_that_is_left_behind_is_seen() -> None:
         suite.check(Leaky(HARNESSES[0].names), CASES[0])
 
 
+@pytest.mark.planted
+def test_a_model_that_is_asked_where_there_is_no_room_is_seen() -> None:
+    line, text = "            await self.session.room()\n", PAGE.read_text(encoding="utf-8")
+    assert text.count(line) == 1
+    with pytest.raises(AssertionError, match="no room"):
+        suite.check_room(MiniHarness(names_of_the_page(text.replace(line, ""))))
+
+
 def test_every_capability_decides_about_a_case() -> None:
     needed = {need for case in CASES for need in case.needs}
     assert needed == set(CAPABILITIES)

@@ -7,4 +7,4 @@ from tests.adapters.litellm.harness import HARNESSES, MARKS
 
 pytestmark = MARKS
 
-test_conforms, test_says_what_it_cannot_do = suite.tests_of(HARNESSES)
+test_conforms, test_says_what_it_cannot_do, test_waits_for_room = suite.tests_of(HARNESSES)
