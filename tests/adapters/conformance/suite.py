@@ -101,18 +101,19 @@ async def _waits_for_room(harness: Harness) -> None:
     A harness whose session has a loop of its own cannot have a runtime, and must say so.
     """
     runtime, gate = Runtime(max_live=1), asyncio.Event()
-    stage = Stage(Case("no room", [Emit("Done.")], lambda _: None, [Does(_work)], settings={"runtime": runtime}))
+    stage = Stage(
+        Case("no room", [Emit("Done.")], lambda _: None, [Does(_work)], settings={"runtime": runtime})
+    )
     async with Session({"wait": gate.wait}, runtime=runtime) as other:
         await other.submit([Call("one", "wait", {})])
         playing = asyncio.ensure_future(harness.run(stage))
-        while not playing.done() and not runtime.statistics().waiting_messages:
+        while not playing.done() and not runtime.statistics().waiting_messages:  # noqa: ASYNC110 - or it fails
             await asyncio.sleep(0)
         assert not stage.ran(()).views, "the model was asked although there was no room"
         gate.set()
-        try:
-            assert await playing == ["Done."]
-        except DeclarationError as error:
-            assert "event loop" in str(error)
+        (came,) = await asyncio.gather(playing, return_exceptions=True)
+        refused = isinstance(came, DeclarationError) and "event loop" in str(came)
+        assert refused or came == ["Done."]
     runtime.close()
 
 
