@@ -19,8 +19,8 @@ class Runtime:
     common runtime puts their calls into one order, that of registration. All its sessions belong to one
     event loop. Close it after them.
 
-    Where calls wait for slots, each session has a fair share of them: a slot that becomes free goes to the
-    session that has started the fewest calls for its weight since it began to wait.
+    Where limits or rates make calls wait, each session has a fair share of them: the next start is that of
+    the session that has started the fewest calls for its weight since it began to wait.
 
     Args:
         limits: how many calls of all sessions may work at the same time; see `Limits`.

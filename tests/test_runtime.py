@@ -183,6 +183,48 @@ def test_caps_need_no_limits() -> None:
     assert log.most["a"] == 1
 
 
+@given(
+    weights=st.lists(st.sampled_from([1.0, 1.0, 2.0, 3.0]), min_size=2, max_size=4),
+    keys=st.sampled_from([["*"], ["tool:work"], ["*", "tool:work"]]),
+    seed=st.integers(0, 99),
+)
+def test_sessions_take_turns_where_rates_make_their_calls_wait(
+    weights: list[float], keys: list[str], seed: int
+) -> None:
+    log = Log()
+
+    async def story(runtime: Runtime) -> None:
+        sessions = [Session([log.work], runtime=runtime, weight=weight) for weight in weights]
+        for number, session in enumerate(sessions):
+            await session.submit(calls(str(number), 30))
+        await asyncio.sleep(20.5)
+        assert len(log.starts) == 21
+        for number, weight in enumerate(weights):
+            share = weight / sum(weights) * len(log.starts)
+            assert abs(log.starts.count(str(number)) - share) <= len(weights) + weight
+        for session in sessions:
+            await session.close()
+
+    play(story, seed=seed, mode="shuffled", rates=dict.fromkeys(keys, "1/s"))
+
+
+def test_a_session_that_comes_later_is_not_kept_out_by_a_flood_under_rates() -> None:
+    log = Log()
+
+    async def story(runtime: Runtime) -> None:
+        async with Session([log.work], runtime=runtime) as flood, Session([log.work], runtime=runtime) as one:
+            await flood.submit(calls("flood", 50))
+            await asyncio.sleep(4.5)
+            await one.submit(calls("one", 2))
+            assert runtime.statistics().queued == 47
+            await one.finish()
+            assert log.starts[5:9].count("one") == 2
+            await flood.close()
+        assert runtime.statistics().queued == 0
+
+    play(story, rates={"*": "1/s"})
+
+
 # --- room -----------------------------------------------------------------------------------------------
 
 

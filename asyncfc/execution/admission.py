@@ -116,8 +116,9 @@ class Admission:
             if task.tenant.emit is not None:
                 task.tenant.emit("queued", task.order, rates=keys)
             if not task.future.settled:  # who was told just now may have cancelled it
-                start = self._rates.start(keys, partial(self._slots, task), partial(self._start, task))
-                task.gate = asyncio.get_running_loop().create_task(start)
+                slots, start = partial(self._slots, task), partial(self._start, task)
+                turn = self._rates.start(task.order, task.tenant.share, keys, slots, start)
+                task.gate = asyncio.get_running_loop().create_task(turn)
         return bool(keys)
 
     async def _slots(self, task: Task) -> None:

@@ -1,21 +1,23 @@
 """Rate limits: how many calls may start within a time, in all, per tool and per resource.
 
-asyncio-throttle keeps the window; it stands behind a gate that lets one call at a time ask it, first come
-first served. The call at the head of its gates first waits for its slots (`limits`), then for the rates,
-and starts at once: so a rate bounds starts, strictly, and waiting calls hold no slots but for the first.
+asyncio-throttle keeps the window; it stands behind a gate that lets one call at a time ask it. To whom it
+opens says `Line`: sessions take turns, and of one session the oldest call is first. The call at the head of
+its gates first waits for its slots (`limits`), then for the rates, and starts at once: so a rate bounds
+starts, strictly, and waiting calls hold no slots but for the first.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
 from asyncio_throttle.throttler import Throttler
 
 from asyncfc.errors import DeclarationError
+from asyncfc.execution.line import Line, Share, Ticket
 
 _RATE = re.compile(r"(\d+)\s*/\s*(\d+(?:\.\d+)?)?\s*(s|min|h)")
 _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
@@ -68,6 +70,49 @@ def parse_rate(key: str, rate: Any) -> WindowLimiter:
     return WindowLimiter(rate_limit=starts, period=period)
 
 
+class _Gate:
+    """Lets one call at a time in; the others wait in a line.
+
+    State: `_inside` is the ticket of the one whose turn it is, which may not have noticed yet; the `task` of
+    a ticket in the line is what its call waits for.
+    """
+
+    def __init__(self) -> None:
+        self._line = Line()
+        self._inside: Ticket | None = None
+
+    @asynccontextmanager
+    async def turn(self, ticket: Ticket) -> AsyncIterator[None]:
+        """Wait for the turn of a call; the block is its turn."""
+        if self._inside is None:
+            self._inside = ticket
+            self._line.take(ticket)
+        else:
+            await self._wait(ticket)
+        try:
+            yield
+        finally:
+            self._leave(ticket)
+
+    async def _wait(self, ticket: Ticket) -> None:
+        ticket.task = asyncio.get_running_loop().create_future()
+        self._line.add(ticket)
+        try:
+            await ticket.task
+        except asyncio.CancelledError:
+            if self._inside is ticket:  # let in, and cancelled, at the same time
+                self._leave(ticket)
+            else:
+                self._line.drop(ticket)
+            raise
+
+    def _leave(self, ticket: Ticket) -> None:
+        self._line.give(ticket)
+        self._inside = heir = self._line.pop()
+        if heir is not None and not heir.task.done():
+            heir.task.set_result(None)
+
+
 class Rates:
     """The gates of all rate limits.
 
@@ -77,21 +122,28 @@ class Rates:
 
     def __init__(self, rates: Mapping[str, str]) -> None:
         self._limiters: dict[str, RateLimiter] = {key: parse_rate(key, rate) for key, rate in rates.items()}
-        self._gates = {key: asyncio.Lock() for key in rates}
+        self._gates = {key: _Gate() for key in rates}
 
     async def start(
-        self, keys: tuple[str, ...], slots: Callable[[], Awaitable[None]], start: Callable[[], None]
+        self,
+        order: int,
+        share: Share,
+        keys: tuple[str, ...],
+        slots: Callable[[], Awaitable[None]],
+        start: Callable[[], None],
     ) -> None:
         """Wait for the turn, for the slots, and for the rates; then start.
 
         Args:
+            order: of the call.
+            share: of its session.
             keys: the rates that count for the call, in the order that all calls share.
             slots: waits until the call has its slots.
             start: starts the call.
         """
         async with AsyncExitStack() as gates:
             for key in keys:
-                await gates.enter_async_context(self._gates[key])
+                await gates.enter_async_context(self._gates[key].turn(Ticket(order, (key,), share=share)))
             await slots()
             for key in keys:
                 await self._limiters[key].acquire()

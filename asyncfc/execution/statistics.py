@@ -33,7 +33,7 @@ class SessionStatistics:
     running: int
     """Of these: their work goes on."""
     queued: int
-    """Of these: only limits keep them from starting."""
+    """Of these: only limits or rates keep them from starting."""
     finished: int
     """Released, since the session began."""
 
@@ -88,4 +88,6 @@ def _runs(task: Task) -> bool:
 
 
 def _queues(task: Task) -> bool:
+    if task.gate is not None and not task.gate.done():
+        return True
     return task.ticket is not None and task.ticket.line is not None

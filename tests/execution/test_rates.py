@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncfc.errors import DeclarationError
-from asyncfc.execution.rates import parse_rate
+from asyncfc.execution.line import Share
+from asyncfc.execution.rates import Rates, parse_rate
 from asyncfc.session import Call, Session
 from asyncfc.testing.loop import run_virtual
 from asyncfc.testing.puppets import Puppet, settle_loop
@@ -89,6 +91,31 @@ def test_a_call_cancelled_at_the_gate_lets_the_next_one_through() -> None:
             run.succeed()
 
     run_virtual(main)
+
+
+def test_a_call_cancelled_just_as_its_turn_comes_passes_it_on() -> None:
+    async def main() -> None:
+        rates = Rates({"*": "1/s"})
+        share, started = Share(), list[int]()
+
+        async def slots() -> None: ...
+
+        def turn(order: int) -> asyncio.Task[None]:
+            start = partial(started.append, order)
+            return asyncio.ensure_future(rates.start(order, share, ("*",), slots, start))
+
+        turns = [turn(order) for order in range(4)]
+        await settle_loop()
+        turns[1].cancel()  # while it waits
+        await asyncio.sleep(1)
+        turns[2].cancel()  # perhaps as it is let in
+        await asyncio.gather(*turns, return_exceptions=True)
+        assert {0, 3} <= set(started)  # in what order they come is chance here
+        await turn(4)
+        assert started[-1] == 4
+
+    for seed in range(20):
+        run_virtual(main, seed=seed, mode="shuffled")
 
 
 def test_waiting_at_a_gate_holds_no_slot_but_for_the_first() -> None:
