@@ -46,6 +46,11 @@ class Report:
         return self.record.calls
 
     @property
+    def retries(self) -> int:
+        """How often work that had failed was done once more, in all."""
+        return sum(call.tries - 1 for call in self.calls.values())
+
+    @property
     def messages(self) -> int:
         """How many messages the model has written."""
         return len(self.record.messages)
@@ -182,8 +187,9 @@ class Report:
         waits = [wait for wait in self.waits[order] if wait.seconds >= LEAST]
         parts = [f"{wait.seconds:.3g} s {self.cause(wait)}" for wait in waits]
         name = call.handle or call.call_id or f"call {order}"
+        tried = f"; it was tried {call.tries} times" if call.tries > 1 else ""
         held = f"; its answer was held for {call.held:.3g} s" if call.held >= LEAST else ""
-        return f"{call.tool} ({name}) waited {', then '.join(parts) or 'for nothing'}{held}"
+        return f"{call.tool} ({name}) waited {', then '.join(parts) or 'for nothing'}{tried}{held}"
 
     def cause(self, wait: Wait) -> str:
         """Say what a wait was for, to stand behind "waited 2 s"."""
@@ -210,7 +216,8 @@ class Report:
         waited = ", ".join(f"{cause} {seconds:.3g} s" for cause, seconds in sorted(self.waited.items()))
         return "\n".join(
             (
-                f"calls     {len(self.calls)} ({ended or 'none'})",
+                f"calls     {len(self.calls)} ({ended or 'none'})"
+                + (f"; retries {self.retries}" if self.retries else ""),
                 f"messages  {self.messages}, {self.extra_messages} of them extra",
                 f"time      {self.wall:.3g} s: model {self.t_llm:.3g} s, tools {self.t_tool:.3g} s",
                 f"overlap   {self.saving:.3g} s; critical path {self.t_cp:.3g} s{bound}",

@@ -49,6 +49,7 @@ def numbers(report: Report) -> dict[str, Any]:
     return {
         "calls": len(report.calls),
         "held": report.held,
+        "retries": report.retries,
         "outcomes": dict(report.outcomes),
         **{name: getattr(report, name) for name in names},
         "critical_path": list(report.critical_path),

@@ -222,8 +222,11 @@ def test_it_is_tried_again_after_pauses_that_get_longer_and_told_of() -> None:
 def test_the_trace_counts_tries_and_takes_pauses_for_no_work() -> None:
     async def story(session: Session, flaky: Flaky) -> None:
         await (await call(session, "read", fails=2))
-        (record,) = session.trace.report.record.calls.values()
-        assert record.tries == 3
+        report = session.trace.report
+        (record,) = report.record.calls.values()
+        assert (record.tries, report.retries) == (3, 2)
+        assert report.why(record.order).endswith("it was tried 3 times")
+        assert "; retries 2" in str(report)
         assert record.seconds == pytest.approx(3)
         assert len(record.pauses) == 2
 
