@@ -136,13 +136,15 @@ def test_every_field_can_be_written(path: Path) -> None:
         "pure": False,
         "level": "write",
         "idempotent": True,
+        "retries": 2,
+        "breaker": {"failures": 3, "rest": 60.0},
         "thread": "pool",
         "timeout": 5.0,
         "abandon_after": 2.5,
         "on_abandon": "release",
     }
     assert fields.keys() == Declaration.model_fields.keys()
-    text = "\n".join(f"{name} = {json.dumps(value)}" for name, value in fields.items())
+    text = "\n".join(f"{name} = {json.dumps(value).replace(':', ' =')}" for name, value in fields.items())
     (loaded,) = load(path, f"[tools.a]\n{text}").values()
     assert parse_declaration(loaded, tool="a") == parse_declaration(fields, tool="a")
 
