@@ -22,8 +22,13 @@ async def hold_answers(
         tasks: of those of its calls that entered the order.
         soon: the program is about to ask for those calls that wait for that; else nobody knows when.
         spent: seconds for which answers of this message were held before.
+
+    Raises:
+        DeclarationError: the executor says that the program is set up wrongly.
     """
     await core.scheduler.all_have_come()
+    for task in tasks:
+        task.raise_misuse()
     if core.grace == "auto":
         waiting = set() if soon else {task.future for task in tasks if task.waits}
         held_for = [future for future in futures if future not in waiting]

@@ -21,7 +21,6 @@ the outbox (outcomes that the model has not seen). This file connects them and d
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -37,6 +36,7 @@ from asyncfc.depgraph.assignment import Declarations
 from asyncfc.duplicates import Duplicates, InFlight
 from asyncfc.errors import DeclarationError, SessionClosed
 from asyncfc.execution.executors import Executor
+from asyncfc.execution.line import MAX_WEIGHT, MIN_WEIGHT
 from asyncfc.execution.task import Task
 from asyncfc.futures.call import Call
 from asyncfc.futures.future import Future
@@ -78,7 +78,7 @@ class Session:
         id: handles are derived from it, so the same id and calls give the same text. Default: random.
         runtime: several sessions of one runtime share its order of effects, limits and executor.
         weight: of this session among those of its runtime: where limits make calls of several sessions wait,
-            one of weight 2 starts twice as many as one of weight 1.
+            one of weight 2 starts twice as many as one of weight 1. From 0.001 to 1000.
         priority: which call of this session gets a slot that becomes free, where limits make calls wait: the
             one with the longest way to go, as far as can be told from what is submitted and how long calls
             have taken (`"critical"`), or the oldest (`"emission"`).
@@ -248,6 +248,8 @@ class Session:
         if message_id is not None and message_id in self._messages:
             return await self._messages[message_id].again(list(calls))
         await self.room()
+        if message_id is not None and message_id in self._messages:  # it has come meanwhile
+            return await self._messages[message_id].again(list(calls))
         message = self.message()
         try:
             for call in calls:
@@ -461,8 +463,8 @@ def _check_settings(grace: Any, max_chars: Any, weight: Any, priority: Any) -> N
         raise DeclarationError(f"grace={grace!r}: expected a number of seconds, at least 0, or 'auto'")
     if max_chars is not None and (type(max_chars) is not int or max_chars < 1):
         raise DeclarationError(f"max_chars={max_chars!r}: expected None or a whole number of at least 1")
-    if type(weight) not in (int, float) or not 0 < weight < math.inf:
-        raise DeclarationError(f"weight={weight!r}: expected a number above 0")
+    if type(weight) not in (int, float) or not MIN_WEIGHT <= weight <= MAX_WEIGHT:
+        raise DeclarationError(f"weight={weight!r}: expected a number from {MIN_WEIGHT} to {MAX_WEIGHT}")
     if priority not in get_args(Priority):
         raise DeclarationError(f"priority={priority!r}: expected 'critical' or 'emission'")
 

@@ -60,8 +60,8 @@ def play(story: Story, *, seed: int = 0, mode: Mode = "fifo", **settings: Any) -
 # --- what is refused ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("weight", [0, -1, True, "2", None, float("inf"), float("nan")])
-def test_a_weight_is_a_number_above_0(weight: Any) -> None:
+@pytest.mark.parametrize("weight", [0, -1, True, "2", None, float("inf"), float("nan"), 10**400, 1e-9])
+def test_a_weight_is_a_number_within_reason(weight: Any) -> None:
     with pytest.raises(DeclarationError, match="weight"):
         Session([], weight=weight)
 
@@ -208,6 +208,20 @@ def test_sessions_take_turns_where_rates_make_their_calls_wait(
     play(story, seed=seed, mode="shuffled", rates=dict.fromkeys(keys, "1/s"))
 
 
+def test_the_cap_of_a_session_keeps_nobody_else_waiting_at_a_rate() -> None:
+    log = Log()
+
+    async def story(runtime: Runtime) -> None:
+        async with Session([log.work], runtime=runtime) as a, Session([log.work], runtime=runtime) as b:
+            await a.submit(calls("a", 2, s=60))
+            await asyncio.sleep(1)
+            await b.submit(calls("b", 1))
+            await b.finish()
+            assert (asyncio.get_running_loop().time(), log.starts) == (2, ["a", "b"])
+
+    play(story, rates={"tool:work": "100/s"}, per_session={"tool:work": 1})
+
+
 def test_a_session_that_comes_later_is_not_kept_out_by_a_flood_under_rates() -> None:
     log = Log()
 
@@ -315,6 +329,20 @@ def test_a_request_that_fails_takes_no_room() -> None:
                 raise ConnectionError
             await waiting
             assert asyncio.get_running_loop().time() == 1
+
+    play(story, max_live=1)
+
+
+def test_a_message_that_comes_twice_while_it_waits_for_room_is_made_once() -> None:
+    log = Log()
+
+    async def story(runtime: Runtime) -> None:
+        async with Session([log.work], runtime=runtime) as a, Session([log.work], runtime=runtime) as b:
+            await a.submit(calls("a", 1))
+            twice = await asyncio.gather(*(b.submit(calls("b", 1), message_id="m") for _ in range(2)))
+            assert twice[0][0].future is twice[1][0].future
+            await b.finish()
+            assert log.starts == ["a", "b"]
 
     play(story, max_live=1)
 

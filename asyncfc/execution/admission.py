@@ -38,6 +38,8 @@ class Admission:
         self._unlimited = not limits and not rates
         self._freed: list[Ticket] = []
         self._served: list[Ticket] = []
+        self.looking = 0
+        """Calls that rates may let start within this turn of the loop."""
 
     @property
     def is_due(self) -> bool:
@@ -88,7 +90,10 @@ class Admission:
         return True
 
     def _rank_of(self, task: Task) -> Rank:
-        """What is still to be done from a call on; for one from inside another, that one's as well."""
+        """What is still to be done from a call on; for one from inside another, that one's as well.
+
+        That one's counts as it is when the call comes: it does not hear when that rises.
+        """
         ranks = self._order.ranks
         if ranks is None:
             return NO_RANK
@@ -116,19 +121,45 @@ class Admission:
             if task.tenant.emit is not None:
                 task.tenant.emit("queued", task.order, rates=keys)
             if not task.future.settled:  # who was told just now may have cancelled it
-                slots, start = partial(self._slots, task), partial(self._start, task)
-                turn = self._rates.start(task.order, task.tenant.share, keys, slots, start)
-                task.gate = asyncio.get_running_loop().create_task(turn)
+                loop = asyncio.get_running_loop()
+                task.gate = loop.create_task(self._in_turn(task, keys))
+                self.looking += 1
+                loop.call_soon(self._looked)
         return bool(keys)
 
-    async def _slots(self, task: Task) -> None:
-        if not self._with_slots([task]):
-            await self._for_slots(task)
+    def _looked(self) -> None:
+        self.looking -= 1
 
-    async def _for_slots(self, task: Task) -> None:
-        """Wait until the limits have given a queued call its slots."""
+    async def _in_turn(self, task: Task, keys: tuple[str, ...]) -> None:
+        """Let a call start as rates allow, and limits.
+
+        For slots of its own session it waits before the gates: there it would keep out all others.
+        """
+        if self._has_ticket(task) and task.ticket is not None and task.ticket.own:
+            await self._slots(task, task.ticket.own)
+        slots, start = partial(self._slots, task), partial(self._start, task)
+        await self._rates.start(task.order, task.tenant.share, keys, slots, start)
+
+    async def _slots(self, task: Task, goal: int | None = None) -> None:
+        """Wait until a call has its slots: all, or so many of the first."""
+        ticket = task.ticket
+        if ticket is not None:
+            ticket.goal = len(ticket.keys) if goal is None else goal
+            if not self._limits.enter(ticket):
+                missing = ticket.names[ticket.held : ticket.goal]
+                await self._for_slots(task, told=partial(_tell_queued, task, missing))
+
+    async def _for_slots(self, task: Task, told: Callable[[], None] | None = None) -> None:
+        """Wait until the limits have given a queued call its slots.
+
+        Args:
+            task: the call.
+            told: tells listeners; what these do may be to give it its slots.
+        """
         task.paused = paused = asyncio.get_running_loop().create_future()
         try:
+            if told is not None:
+                told()
             await paused
         finally:
             if task.paused is paused:
@@ -142,10 +173,10 @@ class Admission:
             self._limits.enter(tickets[0])
         elif tickets:
             self._limits.enter_all(tickets)
-        for task, ticket in zip(limited, tickets, strict=True):
-            if not ticket.complete and task.tenant.emit is not None:
-                task.tenant.emit("queued", task.order, limits=ticket.names)
-        return [task for task in tasks if task.ticket is None or task.ticket.complete]
+        admitted = [task for task in tasks if task.ticket is None or task.ticket.complete]
+        for task, ticket in [pair for pair in zip(limited, tickets, strict=True) if not pair[1].complete]:
+            _tell_queued(task, ticket.names)  # who is told may set others free: these start by themselves
+        return admitted
 
     def _has_ticket(self, task: Task) -> bool:
         """Make out a ticket for a call; whether it needs one."""
@@ -161,6 +192,11 @@ class Admission:
         task.ticket = self._limits.again(ticket)
         ticket.task = None
         return task.ticket
+
+
+def _tell_queued(task: Task, names: tuple[str, ...]) -> None:
+    if task.tenant.emit is not None:
+        task.tenant.emit("queued", task.order, limits=names)
 
 
 def _by_order(task: Task) -> int:

@@ -103,7 +103,7 @@ class Limits:
         return Ticket(ticket.order, ticket.keys, 0, ticket.task, ticket.share, ticket.own, ticket.rank)
 
     def enter(self, ticket: Ticket) -> bool:
-        """Take the slots that are free; return whether the ticket has all. If not, it waits."""
+        """Take slots as far as they are free; return whether that does for now. If not, the ticket waits."""
         while not ticket.complete:
             slots = self._of(ticket, ticket.held)
             if slots.free <= 0:
@@ -116,14 +116,12 @@ class Limits:
 
     def enter_all(self, tickets: Iterable[Ticket]) -> None:
         """As `enter`, for several: all queue before the slots that are free go to those whose turn it is."""
-        lines: dict[int, list[Slots]] = {}
+        lines: dict[int, dict[Slots, None]] = {}
 
         def queue(ticket: Ticket) -> None:
             slots = self._of(ticket, ticket.held)
             slots.line.add(ticket)
-            same = lines.setdefault(slots.place, [])
-            if slots not in same:
-                same.append(slots)
+            lines.setdefault(slots.place, {})[slots] = None
 
         for ticket in tickets:
             queue(ticket)
@@ -150,7 +148,6 @@ class Limits:
         served = []
         for place in range(ticket.held):
             slots = self._of(ticket, place)
-            slots.line.give(ticket)
             slots.free += 1
             heir = slots.line.pop() if slots.free > 0 else None
             if heir is not None:

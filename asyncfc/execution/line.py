@@ -1,11 +1,12 @@
 """Line: who waits for the slots of one limit, and whose turn it is.
 
-Between sessions it is fair queueing: the turn goes to the session that has had the fewest turns for its
-weight since several sessions wait, and what it had in hand then counts as turns. One that comes later, or
-comes back, has saved up nothing. Within a session the turn goes to the call with the longest way to go (its
-rank), the oldest of equals, but every `EVERY`-th to the one that has waited the longest. So a call with `k`
-others of its session before it gets a slot within `EVERY * (k + 1)` turns of its session, whatever comes
-after it.
+Between sessions it is weighted fair queueing by virtual time. Each turn moves a session on by one over its
+weight, and the turn goes to the session that is least far. The time of the line goes on as fast as sessions
+do that wait all the time; who comes, or comes back, starts from there at the earliest: a pause saves up
+nothing, and whoever comes after somebody cannot stay ahead of him. Within a session the turn goes to the call
+with the longest way to go (its rank), the oldest of equals, but every `EVERY`-th to the one that has waited
+the longest. So a call with `k` others of its session before it gets a slot within `EVERY * (k + 1)` turns of
+its session, whatever comes after it.
 
 While several sessions wait, only what comes behind a call counts, not what it takes itself: a long call that
 goes first keeps its slot from all of them, and nothing of its own session is done any earlier for that.
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 EVERY = 16
 """Of so many turns of a session one goes to the call that has waited the longest. That costs about 0.3 % of
 the time of a program; without it a call might wait for ever."""
+MIN_WEIGHT, MAX_WEIGHT = 0.001, 1000.0
+"""Of a session: beyond these, turns would be lost in rounding."""
 SPARE = 16
-"""Entries of those that wait no longer that a queue keeps at least, before it is cleaned."""
+"""Entries of those that wait no longer that a heap keeps at least, before it is cleaned."""
 
 
 class Rank(NamedTuple):
@@ -50,11 +53,13 @@ class Share:
     """Its calls go by their rank; else by age alone."""
     caps: dict[str, Slots] = field(default_factory=dict)
     """Slots of its own, by key."""
+    used: dict[Line, float] = field(default_factory=dict)
+    """How far its turns have brought it, by line; see `Line`."""
 
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """What one call needs and has: `keys[:held]` are its slots."""
+    """What one call needs and has: `keys[:held]` are its slots; `keys[:goal]` are those to be got now."""
 
     order: int
     keys: tuple[str, ...]
@@ -68,11 +73,16 @@ class Ticket:
     rank: Rank = NO_RANK
     line: Line | None = None
     """Where it waits."""
+    goal: int = -1
+    """At first: all."""
+
+    def __post_init__(self) -> None:
+        self.goal = len(self.keys)
 
     @property
     def complete(self) -> bool:
-        """Whether it has all its slots."""
-        return self.held == len(self.keys)
+        """Whether it has all slots that are to be got now."""
+        return self.held == self.goal
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,23 +90,31 @@ class Ticket:
         return *(f"session {key}" for key in self.keys[: self.own]), *self.keys[self.own :]
 
 
-class Line:
-    """Those that have slots of one limit, or wait for one.
+class _Turn(NamedTuple):
+    """Of a heap: how far the session is, whether it has had a turn since it came, and a number of its own."""
 
-    State: `_hands` says how many slots each session has, `_waiting` which sessions wait. While these are
-    several, `_turns` is a heap of them by what they have `_used` of their shares, in turns over weight, and
-    `_now` is what the one that had the last turn had used before it.
+    used: float
+    again: bool
+    number: int
+    share: Share
+
+
+class Line:
+    """Those that wait for a slot of one limit.
+
+    State: `_waiting` has the sessions that wait, `_weight` is the sum of their weights, `_turns` a heap of
+    them by how far they are (`Share.used`), of equals first those that have just come; entries of those that
+    wait no longer are passed over. `_now` is the time of the line.
     """
 
-    __slots__ = ("_hands", "_now", "_numbers", "_turns", "_unshared", "_used", "_waiting")
+    __slots__ = ("_now", "_numbers", "_turns", "_unshared", "_waiting", "_weight")
 
     def __init__(self) -> None:
         self._unshared = Share()
         self._numbers = count()
-        self._hands: dict[Share, int] = {}
         self._waiting: dict[Share, _Queue] = {}
-        self._turns: list[tuple[float, int, Share]] = []
-        self._used: dict[Share, float] = {}
+        self._weight = 0.0
+        self._turns: list[_Turn] = []
         self._now = 0.0
 
     def __len__(self) -> int:
@@ -108,10 +126,9 @@ class Line:
         queue = self._waiting.get(share)
         if queue is None:
             queue = self._waiting[share] = _Queue(self, share.ranked)
-            if len(self._waiting) == 2:
-                self._begin()
-            elif len(self._waiting) > 2:
-                self._enqueue(share, max(self._used.get(share, self._in_hand(share)), self._now))
+            self._weight += share.weight
+            share.used[self] = max(share.used.get(self, 0.0), self._now)
+            self._enqueue(share, queue, again=False)
         ticket.line = self
         queue.add(ticket, next(self._numbers))
 
@@ -124,75 +141,49 @@ class Line:
         """A ticket that waits here gives up."""
         share = ticket.share or self._unshared
         if self._waiting[share].drop(ticket) == 0:
-            del self._waiting[share]
-            self._forget()
+            self._leave(share)
+            if len(self._turns) > 2 * len(self._waiting) + SPARE:
+                self._turns = [turn for turn in self._turns if self._is_due(turn)]
+                heapq.heapify(self._turns)
 
     def take(self, ticket: Ticket) -> None:
-        """A ticket has a slot, without having waited for it."""
+        """A ticket has a slot, without having waited for it: that is a turn, too."""
         share = ticket.share or self._unshared
-        self._hands[share] = self._hands.get(share, 0) + 1
-
-    def give(self, ticket: Ticket) -> None:
-        """A ticket has given its slot back."""
-        share = ticket.share or self._unshared
-        rest = self._hands.pop(share, 0) - 1
-        if rest > 0:
-            self._hands[share] = rest
+        self._now = max(share.used.get(self, 0.0), self._now)
+        share.used[self] = self._now + 1.0 / share.weight
 
     def pop(self) -> Ticket | None:
-        """Take the one whose turn it is out of the line, if there is one: it has a slot now."""
+        """Take the one whose turn it is out of the line, if there is one."""
         if not self._waiting:
             return None
-        several = len(self._waiting) > 1
-        share = self._next() if several else next(iter(self._waiting))
+        share = self._next()
         queue = self._waiting[share]
-        ticket = queue.pop(alone=not several)
-        if not queue.size:
-            del self._waiting[share]
-            self._forget()
-        elif several:
-            self._enqueue(share, self._used[share])
-        self.take(ticket)
+        self._now = max(share.used[self], self._now) + 1.0 / self._weight
+        share.used[self] += 1.0 / share.weight
+        ticket = queue.pop(alone=len(self._waiting) == 1)
+        if queue.size:
+            self._enqueue(share, queue, again=True)
+        else:
+            self._leave(share)
         return ticket
 
-    def _begin(self) -> None:
-        """Several sessions wait from now on."""
-        self._now = 0.0
-        self._used.clear()
-        self._turns.clear()
-        for share in self._waiting:
-            self._enqueue(share, self._in_hand(share))
-
-    def _in_hand(self, share: Share) -> float:
-        return self._hands.get(share, 0) / share.weight
-
-    def _enqueue(self, share: Share, used: float) -> None:
-        queue = self._waiting[share]
+    def _enqueue(self, share: Share, queue: _Queue, *, again: bool) -> None:
         queue.turn = next(self._numbers)
-        self._used[share] = used
-        heapq.heappush(self._turns, (used, queue.turn, share))
+        heapq.heappush(self._turns, _Turn(share.used[self], again, queue.turn, share))
+
+    def _leave(self, share: Share) -> None:
+        del self._waiting[share]
+        self._weight = self._weight - share.weight if self._waiting else 0.0
 
     def _next(self) -> Share:
-        """The session whose turn it is; several wait."""
+        """The session whose turn it is."""
         while not self._is_due(turn := heapq.heappop(self._turns)):
             pass
-        self._now, _, share = turn
-        self._used[share] = self._now + 1.0 / share.weight
-        return share
+        return turn.share
 
-    def _is_due(self, turn: tuple[float, int, Share]) -> bool:
-        queue = self._waiting.get(turn[2])
-        return queue is not None and queue.turn == turn[1]
-
-    def _forget(self) -> None:
-        """Now and then, sessions that wait no longer; what they have used counts until others have, too."""
-        most = 2 * len(self._waiting) + SPARE
-        if len(self._turns) > most:
-            self._turns = [turn for turn in self._turns if self._is_due(turn)]
-            heapq.heapify(self._turns)
-        if len(self._used) > most:
-            kept = self._used.items()
-            self._used = {share: used for share, used in kept if share in self._waiting or used > self._now}
+    def _is_due(self, turn: _Turn) -> bool:
+        queue = self._waiting.get(turn.share)
+        return queue is not None and queue.turn == turn.number
 
 
 Entry: TypeAlias = tuple[float, int, int, Ticket]

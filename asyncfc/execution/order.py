@@ -6,7 +6,7 @@ those that became ready by what they did.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from asyncfc.depgraph.claims import ClaimIndex, Group
 from asyncfc.depgraph.effects import Conflict
@@ -47,6 +47,9 @@ class Order:
 
     def __len__(self) -> int:
         return len(self._graph)
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self._tasks.values())
 
     def __contains__(self, task: Task) -> bool:
         return self._tasks.get(task.order) is task

@@ -92,7 +92,7 @@ class _Gate:
         try:
             yield
         finally:
-            self._leave(ticket)
+            self._leave()
 
     async def _wait(self, ticket: Ticket) -> None:
         ticket.task = asyncio.get_running_loop().create_future()
@@ -101,13 +101,12 @@ class _Gate:
             await ticket.task
         except asyncio.CancelledError:
             if self._inside is ticket:  # let in, and cancelled, at the same time
-                self._leave(ticket)
+                self._leave()
             else:
                 self._line.drop(ticket)
             raise
 
-    def _leave(self, ticket: Ticket) -> None:
-        self._line.give(ticket)
+    def _leave(self) -> None:
         self._inside = heir = self._line.pop()
         if heir is not None and not heir.task.done():
             heir.task.set_result(None)

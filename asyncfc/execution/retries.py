@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from asyncfc.errors import CallError, ToolFailed, ToolTimeout, ToolUnavailable, WorkerLost
 from asyncfc.execution.task import Task
-from asyncfc.futures.outcome import Cancelled, Failure, Outcome
+from asyncfc.futures.outcome import Failure, Outcome, Value
 
 if TYPE_CHECKING:
     from tenacity import Retrying
@@ -51,10 +51,11 @@ class Retries:
     def note(self, task: Task, outcome: Outcome, now: float) -> None:
         """The work of a call has come to this, whether or not it is tried again."""
         name, breaker = task.tool.name, task.tool.breaker
-        if breaker is None or isinstance(outcome, Cancelled):
+        if breaker is None:
             return
-        if not _is_the_tools(outcome) and not isinstance(_error(outcome), ToolTimeout):
+        if isinstance(outcome, Value):
             self._streaks.pop(name, None)
+        if not _is_the_tools(outcome) and not isinstance(_error(outcome), ToolTimeout):
             return
         streak = self._streaks.setdefault(name, _Streak())
         streak.failures += 1

@@ -58,9 +58,7 @@ class Scheduler:
         self._limits = limits
         self._estimates = Estimates() if limits else None  # with limits, whose turn it is depends on them
         self._order = Order(self._estimates)
-        self._admission = Admission(
-            limits, rates or {}, self._order, lambda task: self._launch(self._start(task))
-        )
+        self._admission = Admission(limits, rates or {}, self._order, self._start_rated)
         self.room = Room(max_live, self._order.__len__)
         self.tenants = Tenants(limits)
         self._retries = Retries()
@@ -105,8 +103,8 @@ class Scheduler:
         self._come([task for task in tasks if self._order.commit(task)])
 
     async def all_have_come(self) -> None:
-        """Wait until calls that were registered in this turn of the loop have been looked at."""
-        while self._coming:  # noqa: ASYNC110 (until the very next turn)
+        """Wait until calls that were registered in this turn of the loop have started if they may."""
+        while self._coming or self._admission.looking:  # noqa: ASYNC110 (until the very next turn)
             await asyncio.sleep(0)
 
     def ask_for(self, task: Task) -> None:
@@ -135,8 +133,10 @@ class Scheduler:
             self._launch(self._conclude(task, Cancelled(reason), ended=True))
             accepted = True
         else:
-            task.stop_reason = reason
+            before, task.stop_reason = task.stop_reason, reason
             accepted = self._ask_to_stop(task)
+            if not accepted and not task.future.settled:
+                task.stop_reason = before
         if task is not None and task.tenant.emit is not None:
             task.tenant.emit("cancel", order, accepted=accepted)
         return accepted
@@ -154,6 +154,8 @@ class Scheduler:
 
         With `soon` the program is about to ask for those calls that wait for that.
         """
+        if self._coming:
+            self._launch([])
         estimates = self._estimates or Estimates()
         return forecast(self._order, estimates, futures, asyncio.get_running_loop().time(), soon=soon)
 
@@ -179,6 +181,8 @@ class Scheduler:
         """
         if not self._limits:
             self._launch(ready)
+            for task in ready:
+                task.raise_misuse()
         elif ready:
             if not self._coming:
                 asyncio.get_running_loop().call_soon(self._launch, [], context=self._context)
@@ -199,23 +203,30 @@ class Scheduler:
         if self.room.most is not None:
             self.room.wake()
 
+    def _start_rated(self, task: Task) -> None:
+        """Start a call whose turn has come under rates."""
+        if not task.future.settled:
+            self._launch(self._start(task))
+
     def _start(self, task: Task) -> list[Task]:
         """Start the work; return what became ready instead if the call fails before it."""
         try:
             if task.escape is not None:
                 raise task.escape
             if task.tool.breaker is not None and (closed := self._retries.refusal(task, _now())):
+                if task.failed is not None:  # before: that says more
+                    return self._conclude(task, task.failed.outcome, ended=True)
                 raise closed
             if len(self._order.quarantine) and (refusal := self._order.quarantine.refusal(task)):
                 raise refusal
             arguments = task.final_arguments()
             if self._estimates is not None:
                 task.started = asyncio.get_running_loop().time()
-            task.tries += 1
+            task.tries, task.failed = task.tries + 1, None
             task.running = running = self._run(task, arguments)
-        except DeclarationError:  # the program is set up wrongly; that is of no call
-            raise
         except Exception as error:  # whosever it is, it concerns this call alone
+            if isinstance(error, DeclarationError):  # the program is set up wrongly: whoever submits is told
+                task.misuse = error
             return self._conclude(task, Failure(error), ended=True)
         assert task.working is not None
         if running.outcome is not running.ended:
@@ -254,19 +265,33 @@ class Scheduler:
         """The outcome of a call is known; its work may go on."""
         if not task.future.settled:
             result = collect(done)
-            if self._retries.pause(task, result.outcome) is None:  # else that is for when it has ended
+            if self._retries.pause(task, result.outcome) is None:
                 self._launch(self._conclude(task, self._keep(task, result), ended=False))
+            else:  # it is tried again when it has ended, if that is soon
+                task.failed = result
+                loop = asyncio.get_running_loop()
+                task.patience = loop.call_later(_patience(task), self._on_lingering, task, result)
 
     def on_ended(self, task: Task, done: asyncio.Future[Result]) -> None:
         """The work of a call has truly stopped."""
         result = collect(done)
         if task.future.settled:
             self._launch(self._end(task, result.outcome))
-        elif (pause := self._retries.pause(task, result.outcome)) is not None:
+            return
+        result = task.failed or result
+        pause = self._retries.pause(task, result.outcome)
+        if pause is not None:
             self._retries.note(task, result.outcome, _now())
-            self._try_again(task, result.outcome, pause)
+            self._try_again(task, result, pause)
         else:
             self._launch(self._conclude(task, self._keep(task, result), ended=True))
+
+    def _on_lingering(self, task: Task, result: Result) -> None:
+        """Work that has failed, and would be done once more, has not ended."""
+        task.patience = None
+        if not task.future.settled:
+            self._launch(self._conclude(task, self._keep(task, result), ended=False))
+            self._ask_to_stop(task)
 
     def _on_timeout(self, task: Task, timeout: float) -> None:
         if not task.future.settled:
@@ -293,16 +318,17 @@ class Scheduler:
 
     # --- trying again ---------------------------------------------------------------------------------
 
-    def _try_again(self, task: Task, outcome: Outcome, pause: float) -> None:
+    def _try_again(self, task: Task, result: Result, pause: float) -> None:
         """The work of a call has failed: it is done once more, with slots and rates as at first."""
         self._stop_watching(task)
         task.running = task.gate = None
+        task.failed = result
         if task.ticket is not None:
             self._admission.free(task.ticket)
             task.ticket = None
         task.timer = asyncio.get_running_loop().call_later(pause, self._next_try, task)
         if task.tenant.emit is not None:
-            task.tenant.emit("retry", task.order, outcome=outcome, tries=task.tries, pause_s=pause)
+            task.tenant.emit("retry", task.order, outcome=result.outcome, tries=task.tries, pause_s=pause)
         self._launch([])
 
     def _next_try(self, task: Task) -> None:
@@ -310,7 +336,11 @@ class Scheduler:
         self._launch([task])
 
     def _stop_watching(self, task: Task) -> None:
-        """The work of a call has ended."""
+        """The work of a call has ended. What it left running, and waits for slots again, goes on without."""
+        if task.running is not None and task.paused is not None:
+            if not task.paused.done():
+                task.paused.set_result(None)
+            task.paused = None
         if task.working is not None:
             task.working.stop()
             task.working = None
@@ -325,14 +355,9 @@ class Scheduler:
         """Ask work to stop; if it goes on for long after it was given up, it is abandoned."""
         assert task.running is not None
         accepted = task.running.cancel()
-        if accepted or task.future.settled:
-            tool = task.tool
-            after = tool.abandon_after
-            if after is None:
-                after = max(tool.timeout or 0.0, ABANDON_AFTER)
-            if task.patience is None:  # asking again does not start it anew
-                loop = asyncio.get_running_loop()
-                task.patience = loop.call_later(after, self._on_abandoned, task, after)
+        if (accepted or task.future.settled) and task.patience is None:  # asking again does not start it anew
+            loop, after = asyncio.get_running_loop(), _patience(task)
+            task.patience = loop.call_later(after, self._on_abandoned, task, after)
         return accepted
 
     def _on_abandoned(self, task: Task, after: float) -> None:
@@ -430,6 +455,12 @@ class Scheduler:
             self._launch([])
         if task.tenant.emit is not None:
             task.tenant.emit("resumed", task.order)
+
+
+def _patience(task: Task) -> float:
+    """Seconds for which work that is to end may go on."""
+    after = task.tool.abandon_after
+    return max(task.tool.timeout or 0.0, ABANDON_AFTER) if after is None else after
 
 
 def _now() -> float:

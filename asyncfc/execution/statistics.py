@@ -73,8 +73,8 @@ def statistics(
     }
     return Statistics(
         live=len(order),
-        running=sum(session.running for session in of_sessions),
-        queued=sum(session.queued for session in of_sessions),
+        running=sum(map(_runs, order)),
+        queued=sum(map(_queues, order)),
         finished=order.released,
         waiting_messages=len(room),
         limits=MappingProxyType(of_limits),

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from asyncfc.depgraph.claims import ClaimIndex
 from asyncfc.depgraph.effects import Claim
-from asyncfc.errors import CallError
+from asyncfc.errors import CallError, DeclarationError
 from asyncfc.execution.line import Share, Ticket
 from asyncfc.execution.work import Result, Running
 from asyncfc.futures.call import short_name
@@ -77,15 +77,16 @@ class Task:
     - `parent`: the task that submitted it from inside its work; `children`: how many of its own are live,
       ordered among themselves by its `index`; `stopped`: its own work has ended, its children's may not
       have.
-    - `stop_reason`: why it was asked to stop. `tries`: how often its work was begun.
+    - `stop_reason`: why it was asked to stop. `tries`: how often its work was begun; `failed`: what it came
+      to the last time, while it is to be tried again. `misuse`: why it cannot begin, if the program is wrong.
     - `keep_own`: somebody wants the tool's own object; `own`: that object, once there.
     """
 
     __slots__ = (
-        "arguments", "certain", "children", "claim", "committed", "context", "doomed", "escape", "future",
-        "gate", "gates", "grouped", "inputs", "keep_own", "late", "own", "own_index", "parent", "patience",
-        "paused", "running", "sites", "started", "stop_reason", "stopped", "tenant", "ticket", "timer",
-        "tool", "tries", "waits", "working",
+        "arguments", "certain", "children", "claim", "committed", "context", "doomed", "escape", "failed",
+        "future", "gate", "gates", "grouped", "inputs", "keep_own", "late", "misuse", "own", "own_index",
+        "parent", "patience", "paused", "running", "sites", "started", "stop_reason", "stopped", "tenant",
+        "ticket", "timer", "tool", "tries", "waits", "working",
     )  # fmt: skip
 
     def __init__(
@@ -125,6 +126,8 @@ class Task:
         self.stopped = False
         self.stop_reason: str | None = None
         self.tries = 0
+        self.failed: Result | None = None
+        self.misuse: DeclarationError | None = None
         self.committed = False
         self.grouped = False
         self.waits = False
@@ -147,6 +150,15 @@ class Task:
     def name(self) -> str:
         """The call, for messages."""
         return f"{self.tool.name} ({short_name(self.future.call_id)})"
+
+    def raise_misuse(self) -> None:
+        """Raise why the call could not begin, if that concerns the program as a whole.
+
+        Raises:
+            DeclarationError: the executor says that the program is set up wrongly.
+        """
+        if self.misuse is not None:
+            raise self.misuse
 
     def final_arguments(self) -> dict[str, Any]:
         """The arguments with every reference replaced by its value.

@@ -61,8 +61,8 @@ class Running(Protocol):
 class Executor(Protocol):
     """Starts work on the running loop's behalf. `start` must not block.
 
-    What it raises fails that call; `DeclarationError` alone, which says that the program is set up
-    wrongly, goes to whoever submits.
+    What it raises fails that call; `DeclarationError`, which says that the program is set up wrongly, goes
+    to whoever submits it, too, or holds its answer.
     """
 
     def start(self, work: Work) -> Running:

@@ -141,7 +141,6 @@ def turn(line: Line) -> Share:
     served = line.pop()
     assert served is not None
     assert served.share is not None
-    line.give(served)
     return served.share
 
 
@@ -163,7 +162,6 @@ def test_a_session_that_comes_with_one_call_at_a_time_has_no_more_than_its_share
     line, crowd, single = Line(), Share(), Share()
     for n in range(30):
         line.add(ticket(n, crowd))
-    line.add(ticket(100, Share()))  # so that several wait at any time
     had = []
     for n in range(30, 40):
         line.add(ticket(n, single))
@@ -182,28 +180,45 @@ def test_a_pause_saves_up_nothing() -> None:
     assert sum(turn(line) is guest for _ in range(12)) == 4
 
 
-def test_what_was_used_while_nobody_else_waited_is_no_debt_but_what_is_in_hand_is() -> None:
+def test_what_was_used_while_nobody_else_waited_is_no_debt() -> None:
     line, alone, guest = Line(), Share(), Share()
-    in_hand = [ticket(n, alone) for n in range(100)]
-    for one in in_hand:
-        line.take(one)
-    for one in in_hand[3:]:
-        line.give(one)
+    for n in range(100):
+        line.take(ticket(n, alone))
     for n in range(10):
         add(line, ticket(100 + n, alone), ticket(200 + n, guest))
-    assert [turn(line) is guest for _ in range(7)] == [True] * 3 + [False, True, False, True]
+    assert [turn(line) is guest for _ in range(6)] == [True, False] * 3
 
 
-def test_turns_are_forgotten_when_all_others_have_had_as_many() -> None:
-    line, steady, other = Line(), Share(), Share()
-    for n in range(1000):
-        add(line, ticket(n, steady), ticket(1000 + n, other))
-    for n in range(500):
-        line.add(ticket(2000 + n, Share()))
+@given(weight=st.sampled_from([2.0, 5.0, 9.0]), flooded=st.booleans())
+def test_weights_count_against_one_that_calls_again_only_when_its_call_has_ended(
+    weight: float, flooded: bool
+) -> None:
+    line, flood, single = Line(), Share(weight), Share()
+    others = [Share()] if flooded else []
+    for n in range(200):
+        add(line, ticket(n, flood), *(ticket(1000 + n, other) for other in others))
+    had: Counter[Share] = Counter()
+    line.add(ticket(500, single))
+    for n in range(100):
+        served = turn(line)
+        had[served] += 1
+        if served is single:
+            line.add(ticket(501 + n, single))
+    assert abs(had[flood] - weight * had[single]) <= weight + 1
+
+
+@given(coming=st.integers(1, 3), weight=WEIGHTS)
+def test_sessions_that_come_anew_again_and_again_do_not_keep_out_an_old_one(
+    coming: int, weight: float
+) -> None:
+    line, old = Line(), Share()
+    add(line, ticket(0, old), ticket(1, old))
+    turns = 0
+    while old in line._waiting:
+        add(line, *(ticket(2 + turns, Share(weight)) for _ in range(coming)))
         turn(line)
-        turn(line)
-        turn(line)
-    assert len(line._used) <= 2 * len(line._waiting) + SPARE + 1
+        turns += 1
+        assert turns < 60 * coming**2 * weight**2  # the line gets longer and longer meanwhile
 
 
 @given(arrivals=ARRIVALS, weights=st.tuples(WEIGHTS, WEIGHTS, WEIGHTS))
@@ -222,7 +237,5 @@ def test_as_long_as_somebody_waits_somebody_has_the_turn(
         served = line.pop()
         assert (served is not None) == (waiting > 0)
         waiting -= served is not None
-        if served is not None and orders % 2:
-            line.give(served)
     while len(line):
         assert line.pop() is not None

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from asyncfc.errors import BadArguments, DeclarationError, ToolTimeout, ToolUnavailable, UpstreamFailed
 from asyncfc.execution.executors import LocalExecutor
 from asyncfc.execution.retries import FIRST_S, LONGEST_S
-from asyncfc.execution.work import Running, Work
+from asyncfc.execution.scheduler import ABANDON_AFTER
+from asyncfc.execution.work import Result, Running, Work
 from asyncfc.futures.future import Future
 from asyncfc.futures.outcome import Cancelled, Failure
 from asyncfc.futures.store import MemoryStore
@@ -255,30 +256,122 @@ def test_each_try_counts_for_the_rate() -> None:
     play(story, rates={"tool:read": "1/10s"})
 
 
+class Late(LocalExecutor):
+    """Knows the outcome of work some seconds before the work has ended, with another result."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(MemoryStore())
+        self._seconds = seconds
+
+    def start(self, work: Work) -> Running:
+        return _Late(super().start(work), self._seconds)
+
+
+class _Late:
+    def __init__(self, inner: Running, seconds: float) -> None:
+        self.outcome, self.cancel = inner.outcome, inner.cancel
+        self.ended = asyncio.ensure_future(self._end(inner, seconds))
+
+    async def _end(self, inner: Running, seconds: float) -> Result:
+        await inner.ended
+        await asyncio.sleep(seconds)
+        return Result(Cancelled("the worker has stopped"))
+
+
 def test_work_in_another_place_is_tried_again_when_it_has_truly_ended() -> None:
-    class Late(LocalExecutor):
-        """Knows the outcome before the work has ended."""
-
-        def start(self, work: Work) -> Running:
-            inner = super().start(work)
-            return _Late(inner)
-
-    class _Late:
-        def __init__(self, inner: Running) -> None:
-            self.outcome, self.cancel = inner.outcome, inner.cancel
-            self.ended = asyncio.ensure_future(self._end(inner))
-
-        async def _end(self, inner: Running) -> Any:
-            result = await inner.ended
-            await asyncio.sleep(10)
-            return result
-
     async def story(session: Session, flaky: Flaky) -> None:
         assert await (await call(session, "read", fails=1)) == ""
-        assert 11 + FIRST_S <= flaky.log[1][0] <= 11 + 2 * FIRST_S
-        await session.finish()
+        assert 5 + FIRST_S <= flaky.log[1][0] <= 5 + 2 * FIRST_S
+        with pytest.raises(ConnectionError):  # what came of it first
+            await (await call(session, "once", fails=1))
 
-    play(story, executor=Late(MemoryStore()))
+    play(story, executor=Late(4))
+
+
+def test_work_that_has_failed_and_does_not_end_is_not_tried_again() -> None:
+    async def story(session: Session, flaky: Flaky) -> None:
+        with pytest.raises(ConnectionError):
+            await (await call(session, "read", fails=1))
+        assert now() == 1 + ABANDON_AFTER
+        assert len(flaky.log) == 1
+        finished = await session.finish(100)
+        assert not finished.left
+
+    play(story, executor=Late(10))
+
+
+def test_what_a_try_leaves_running_does_not_keep_the_next_one_from_starting() -> None:
+    async def story(session: Session, flaky: Flaky) -> None:
+        left: list[asyncio.Task[Any]] = []
+
+        async def outer() -> str:
+            async def ask() -> None:
+                (answer,) = await session.submit([Call("in", "once", {"name": "in", "s": 1})])
+                await answer.future
+
+            left.append(asyncio.ensure_future(ask()))
+            await asyncio.sleep(1.5)
+            if len(left) == 1:
+                raise ConnectionError
+            await asyncio.wait(left)
+            return "done"
+
+        session.offer(Tool(outer, name="outer", effects={"pure": True, "retries": 1}))
+        (answer,) = await session.submit([Call("out", "outer", {})])
+        await session.submit([Call(f"{n}", "read", {"name": str(n), "s": 5}) for n in range(3)])
+        assert await answer.future == "done"
+        await asyncio.wait(left)
+
+    play(story, limits={"*": 1})
+
+
+def test_a_breaker_that_opens_between_two_tries_leaves_the_error_of_the_first() -> None:
+    async def story(session: Session, flaky: Flaky) -> None:
+        session.offer(
+            Tool(
+                flaky.work,
+                name="work",
+                effects={"pure": True, "retries": 3, "breaker": {"failures": 1, "rest": 60}},
+            )
+        )
+        (answer,) = await session.submit([Call("1", "work", {"name": "1", "fails": 9})])
+        with pytest.raises(ConnectionError):
+            await answer.future
+
+    play(story)
+
+
+def test_what_the_model_writes_wrongly_does_not_close_a_breaker() -> None:
+    async def story(session: Session, flaky: Flaky) -> None:
+        async def work(n: int) -> None:
+            raise ConnectionError
+
+        breaker = {"failures": 2, "rest": 60}
+        session.offer(Tool(work, effects={"pure": True, "breaker": breaker}, validate=True))
+        errors = []
+        for number, n in enumerate([1, "x", 2, 3]):
+            (answer,) = await session.submit([Call(str(number), "work", {"n": n})])
+            outcome = await answer.future.wait()
+            errors.append(type(outcome.error) if isinstance(outcome, Failure) else None)
+        assert errors == [ConnectionError, BadArguments, ConnectionError, ToolUnavailable]
+
+    play(story)
+
+
+def test_work_that_cannot_be_stopped_is_tried_again_although_somebody_tried_to_cancel_it() -> None:
+    class Deaf(LocalExecutor):
+        def start(self, work: Work) -> Running:
+            late = _Late(super().start(work), 0)
+            late.cancel = lambda: False
+            return late
+
+    async def story(session: Session, flaky: Flaky) -> None:
+        future = await call(session, "read", fails=1)
+        await asyncio.sleep(0.5)
+        assert not session.cancel(future)
+        assert await future == ""
+
+    play(story, executor=Deaf(MemoryStore()))
 
 
 STEPS = st.lists(
@@ -375,7 +468,10 @@ def test_timeouts_count_and_so_does_every_try() -> None:
         await (await call(session, "read", s=9)).wait()
         error = await (await call(session, "read", fails=9)).wait()
         assert isinstance(error, Failure)
-        assert isinstance(error.error, ToolUnavailable)
+        assert isinstance(error.error, ConnectionError)
         assert flaky.tries["read"] == 2
+        refused = await (await call(session, "read")).wait()
+        assert isinstance(refused, Failure)
+        assert isinstance(refused.error, ToolUnavailable)
 
     play(story, effects={"retries": 3, "timeout": 2, "breaker": {"failures": 2, "rest": 60}})

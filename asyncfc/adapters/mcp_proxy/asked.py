@@ -89,6 +89,7 @@ class Asked:
         """
         clock = asyncio.get_running_loop().time
         end = clock() + grace
+        await scheduler.all_have_come()
         while not future.settled:
             if self._inline:
                 await wait_settled([future])

@@ -15,9 +15,10 @@ from tests.adapters.mcp.shelf import Shelf
 TRUSTED = {"shelf": {"trust": True}}
 
 
-def test_a_call_that_ends_within_grace_is_answered_with_its_value() -> None:
+@pytest.mark.parametrize("settings", [{}, {"limits": {"*": 32}}, {"rates": {"*": "9/s"}}])
+def test_a_call_that_ends_within_grace_is_answered_with_its_value(settings: dict[str, Any]) -> None:
     async def main() -> None:
-        async with proxied({"shelf": Wire(Shelf().server)}, TRUSTED) as host:
+        async with proxied({"shelf": Wire(Shelf().server)}, TRUSTED, **settings) as host:
             assert text(await host.call_tool("put", {"key": "a", "text": "hello"})) == "kept 5"
             assert text(await host.call_tool("get", {"key": "a"})) == "hello"
 
