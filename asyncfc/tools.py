@@ -157,6 +157,15 @@ class Tool:
                 wanted[name] = self.defaults[name]
         return wanted, untold
 
+    @property
+    def making(self) -> dict[str, Any]:
+        """What it takes, beside the function, to make a tool that runs the same in another process.
+
+        The effects are left out: calls are ordered here, wherever they run.
+        """
+        how = {"validate": self._validate, "schema": self._given_schema}
+        return {"name": self.name, "description": "", **how}
+
     @cached_property
     def schema(self) -> dict[str, Any]:
         """JSON schema of the parameters, `{"type": "object", ...}`, as a model is told them.

@@ -175,7 +175,7 @@ class Wording:
         """
         if isinstance(outcome, Value):
             try:
-                return self._value(outcome.text(), handle, escape, max_chars)
+                return self._value(outcome, handle, escape, max_chars)
             except ValueDropped as dropped:
                 outcome = Failure(dropped)
         match outcome:
@@ -189,11 +189,11 @@ class Wording:
             case _:
                 return self.withheld.format(tool=tool, handle=handle, reason=outcome.reason)
 
-    def _value(self, text: str, handle: str, escape: Callable[[str], str], max_chars: int | None) -> str:
-        if max_chars is None or len(text) <= max_chars:
-            return escape(text)
-        start = shorten(escape(shorten(text, max_chars)), max_chars)  # escapes make it longer
-        return self.preview.format(text=start, total=len(text), handle=handle)
+    def _value(self, value: Value, handle: str, escape: Callable[[str], str], max_chars: int | None) -> str:
+        if max_chars is None or value.chars <= max_chars:
+            return escape(value.text())
+        start = shorten(escape(value.preview(max_chars)), max_chars)  # escapes make it longer
+        return self.preview.format(text=start, total=value.chars, handle=handle)
 
     def missing(self, tool: str, outcome: Outcome | None) -> str:
         """What stands in a final answer for a result that is not there; `outcome` is why, None: it runs.

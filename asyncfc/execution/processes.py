@@ -94,7 +94,7 @@ class ProcessExecutor:
     def _target(self, tool: Tool) -> Target | None:
         """Where a worker finds the tool's function; None if it cannot. Looked up once."""
         if tool not in self._targets:
-            self._targets[tool] = target = _target_of(tool)
+            self._targets[tool] = target = target_of(tool)
             if target is None:
                 _log.warning(
                     "%r runs in the fallback executor, because no worker process can import its function by "
@@ -147,14 +147,20 @@ def _may_leave(tool: Tool) -> bool:
     return not inspect.isgeneratorfunction(tool.function)  # its items are told as they come
 
 
-def _target_of(tool: Tool) -> Target | None:
+def target_of(tool: Tool, *, has_main: bool = True) -> Target | None:
     """Where another process finds the function by name; None if it does not.
 
     A decorated function is hidden by the tool that stands at its place, so it is found behind that.
+
+    Args:
+        tool: what the function is of.
+        has_main: whether the other process has the main module of this one.
     """
     function = tool.function
     module, path = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(path, str) or not _can_be_imported(module):
+        return None
+    if module == "__main__" and not has_main:
         return None
     try:
         found = attrgetter(path)(sys.modules[module])

@@ -30,6 +30,7 @@ from asyncfc.execution.tenants import Tenants
 from asyncfc.execution.work import Executor, Result, Running, Work, collect
 from asyncfc.futures.future import CALLER, Future
 from asyncfc.futures.outcome import Cancelled, Failure, Outcome, Value
+from asyncfc.futures.reference import Site, needs_elsewhere
 
 ABANDON_AFTER = 5.0
 """Seconds for which work may go on after it was asked to stop, if the tool's timeout is not longer."""
@@ -55,6 +56,7 @@ class Scheduler:
         max_live: int | None = None,
     ) -> None:
         self._executor = executor
+        self._fills_in: bool = getattr(executor, "fills_in", False)
         self._limits = limits
         self._estimates = Estimates() if limits else None  # with limits, whose turn it is depends on them
         self._order = Order(self._estimates)
@@ -219,11 +221,12 @@ class Scheduler:
                 raise closed
             if len(self._order.quarantine) and (refusal := self._order.quarantine.refusal(task)):
                 raise refusal
-            arguments = task.final_arguments()
+            left = tuple(filter(needs_elsewhere, task.sites)) if self._fills_in else ()
+            arguments = task.final_arguments(left)
             if self._estimates is not None:
                 task.started = asyncio.get_running_loop().time()
             task.tries, task.failed = task.tries + 1, None
-            task.running = running = self._run(task, arguments)
+            task.running = running = self._run(task, arguments, left)
         except Exception as error:  # whosever it is, it concerns this call alone
             if isinstance(error, DeclarationError):  # the program is set up wrongly: whoever submits is told
                 task.misuse = error
@@ -236,14 +239,14 @@ class Scheduler:
             task.tenant.emit("started", task.order, arguments=arguments)
         return []
 
-    def _run(self, task: Task, arguments: dict[str, Any]) -> Running:
+    def _run(self, task: Task, arguments: dict[str, Any], sites: tuple[Site, ...]) -> Running:
         task.working = Working(self, task)
         context = task.context.copy() if task.tool.retries else task.context  # each try has its own
         context.run(CALLER.set, task.working)
         progress = None if task.tenant.emit is None else partial(self._on_progress, task)
         timed, told = task.tool.timeout is not None, task.tenant.emit is not None and not task.tool.is_async
         begun = partial(self._on_begun, task) if timed or told else None
-        work = Work(task.tool, arguments, context, begun, concurrent=task.grouped, progress=progress)
+        work = Work(task.tool, arguments, context, begun, task.grouped, progress, sites)
         return self._executor.start(work)
 
     # --- what work reports ----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import os
 import pickle
 import signal
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from operator import attrgetter
@@ -119,7 +119,7 @@ def _serve_one(connection: Connection, interrupt: _Interrupt) -> None:
 def _answer(target: Target, arguments: bytes, interrupt: _Interrupt) -> Reply:
     """Run one call. Whatever goes wrong is the reply."""
     try:
-        function = _function(target)
+        function = function_of(target)
         args, kwargs = _unpack(target.tool, arguments)
         with interrupt:
             value = function(*args, **kwargs)
@@ -127,10 +127,15 @@ def _answer(target: Target, arguments: bytes, interrupt: _Interrupt) -> Reply:
                 value = list(value)
         return Reply(VALUE, _packed_value(target.tool, value))
     except BaseException as error:
-        return Reply(FAILURE, _packed_failure(target.tool, error))
+        return Reply(FAILURE, packed_failure(target.tool, error))
 
 
-def _function(target: Target) -> Any:
+def function_of(target: Target) -> Any:
+    """Import the function.
+
+    Raises:
+        NotTransferable: this process cannot.
+    """
     try:
         return attrgetter(target.path)(importlib.import_module(target.module))
     except BaseException as error:
@@ -175,12 +180,21 @@ def _packed_value(tool: str, value: Any) -> bytes:
         ) from error
 
 
-def _packed_failure(tool: str, error: BaseException) -> bytes:
-    """The pickled exception, or else one of ours that names it; with the traceback as text."""
+def packed_failure(
+    tool: str, error: BaseException, *, write: Callable[[Any], bytes] = dumps, own_frames: int = 1
+) -> bytes:
+    """The pickled exception, or else one of ours that names it; with the traceback as text.
+
+    Args:
+        tool: its name.
+        error: what it raised.
+        write: pickles.
+        own_frames: how many of the outermost frames are not the tool's.
+    """
     trace = ""
     try:
-        trace = _trace(error)
-        body = dumps((error, error.args, trace))
+        trace = _trace(error, own_frames)
+        body = write((error, error.args, trace))
         revive(body)  # many exceptions can be pickled but not read back
     except BaseException:
         kind = type(error)
@@ -189,10 +203,13 @@ def _packed_failure(tool: str, error: BaseException) -> bytes:
     return body
 
 
-def _trace(error: BaseException) -> str:
-    if isinstance(error, AsyncFCError) or error.__traceback__ is None:
+def _trace(error: BaseException, own_frames: int) -> str:
+    frames = error.__traceback__
+    if isinstance(error, AsyncFCError) or frames is None:
         return ""
-    lines = traceback.format_exception(type(error), error, error.__traceback__.tb_next)  # without our frame
+    for _ in range(own_frames):
+        frames = None if frames is None else frames.tb_next
+    lines = traceback.format_exception(type(error), error, frames)
     return f"In worker process {os.getpid()}:\n{''.join(lines)}"
 
 

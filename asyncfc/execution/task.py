@@ -160,15 +160,16 @@ class Task:
         if self.misuse is not None:
             raise self.misuse
 
-    def final_arguments(self) -> dict[str, Any]:
-        """The arguments with every reference replaced by its value.
+    def final_arguments(self, left: Collection[Site] = ()) -> dict[str, Any]:
+        """The arguments with every reference replaced by its value, but for those that are to be left.
 
         Raises:
             CallError: a path does not exist, or a value does not fit where the reference stands.
         """
         if not self.sites:
             return self.arguments
-        return substitute(self.arguments, self.sites, self.tool.schema)
+        sites = [site for site in self.sites if site not in left] if left else self.sites
+        return substitute(self.arguments, sites, self.tool.schema)
 
     def bound_claim(self) -> tuple[Claim, set[int] | None]:
         """The claim as far as it can be told now, and the unsettled inputs that its labels wait for."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from asyncfc.execution import streams
 from asyncfc.futures.outcome import Cancelled, Failure, Outcome
+from asyncfc.futures.reference import Site
 from asyncfc.tools import Tool
 
 
@@ -31,6 +32,8 @@ class Work:
     """It may run beside other undeclared calls, so not in their one worker thread (DESIGN E1b)."""
     progress: streams.Take | None = None
     """Called on the loop with the JSON form of each item that the tool yields; None: nobody listens."""
+    sites: tuple[Site, ...] = ()
+    """References still in the arguments: their values lie elsewhere. Only for executors with `fills_in`."""
 
 
 class Result(NamedTuple):
@@ -62,7 +65,8 @@ class Executor(Protocol):
     """Starts work on the running loop's behalf. `start` must not block.
 
     What it raises fails that call; `DeclarationError`, which says that the program is set up wrongly, goes
-    to whoever submits it, too, or holds its answer.
+    to whoever submits it, too, or holds its answer. One whose values lie elsewhere may have
+    `fills_in = True`: it then replaces the references to such values itself, see `Work.sites`.
     """
 
     def start(self, work: Work) -> Running:

@@ -28,6 +28,8 @@ class Value(ABC):
 
     is_artifact: ClassVar[bool]
     """Whether the value has no JSON form and is passed whole, by identity."""
+    elsewhere: ClassVar[bool] = False
+    """Whether it lies outside of this process, so that it had better be fetched where it is used."""
 
     @property
     @abstractmethod
@@ -49,6 +51,11 @@ class Value(ABC):
     @abstractmethod
     def text(self) -> str:
         """Return the canonical text of the value."""
+
+    @property
+    def chars(self) -> int:
+        """The length of the canonical text."""
+        return len(self.text())
 
     @abstractmethod
     def preview(self, max_chars: int) -> str:

@@ -20,7 +20,7 @@ from asyncfc.futures.projection import MAX_DEPTH
 from asyncfc.futures.schema import admits_only_strings
 from asyncfc.futures.store import parse_container
 
-__all__ = ["Lookup", "Reference", "Site", "futures_of", "scan", "split_text", "substitute"]
+__all__ = ["Lookup", "Reference", "Site", "futures_of", "needs_elsewhere", "scan", "split_text", "substitute"]
 
 MAX_CHARS = 50_000_000
 """Characters that all references of one call may insert together."""
@@ -39,6 +39,12 @@ def futures_of(sites: Iterable[Site]) -> tuple[Future, ...]:
     """Return the futures that the sites refer to, each once, in the order of the arguments."""
     references = (part for site in sites for part in site.parts if isinstance(part, Reference))
     return tuple(dict.fromkeys(reference.future for reference in references))
+
+
+def needs_elsewhere(site: Site) -> bool:
+    """Whether a value that the site refers to lies outside of this process."""
+    outcomes = (future.outcome for future in futures_of((site,)))
+    return any(isinstance(outcome, Value) and outcome.elsewhere for outcome in outcomes)
 
 
 # --- find ---------------------------------------------------------------------------------------------

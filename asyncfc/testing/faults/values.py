@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from asyncfc.futures.future import Future
 from asyncfc.futures.handle import DEFAULT_GRAMMAR
 from asyncfc.futures.outcome import Failure, Value
 from asyncfc.futures.plain import canonical_text
-from asyncfc.futures.reference import scan, substitute
+from asyncfc.futures.reference import Site, scan, substitute
 from asyncfc.futures.retention import Retention
 from asyncfc.futures.store import MemoryStore
 from asyncfc.futures.table import FutureTable
@@ -110,8 +110,8 @@ def inserted_text_scanned_again() -> Iterator[None]:
         return register
 
     def again(original: Any) -> Any:
-        def final_arguments(self: Task) -> dict[str, Any]:
-            inserted = original(self) if self.sites else None
+        def final_arguments(self: Task, left: Collection[Site] = ()) -> dict[str, Any]:
+            inserted = original(self, left) if self.sites else None
             if inserted is None:
                 return self.arguments
             return substitute(*scan(inserted, DEFAULT_GRAMMAR, lookups[self.order]), self.tool.schema)

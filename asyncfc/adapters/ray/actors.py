@@ -1,0 +1,101 @@
+"""Actors: state that lives on Ray, and tools that are its methods."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ray
+
+from asyncfc.adapters.ray.job import Done, Job, Recipe, Request
+from asyncfc.errors import DeclarationError
+from asyncfc.signature import is_async
+from asyncfc.tools import Tool
+
+
+class Home:
+    """The actor itself, as the executor sees it.
+
+    - `handle`: Ray's. `kind`: the class of the object in it; `asynchronous`: some method of that is.
+    - `restarts`: Ray may make the object anew when it was lost. `dead`: it was, or was ended.
+    """
+
+    def __init__(
+        self, kind: type[Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> None:
+        self.kind = kind
+        self.asynchronous = any(_is_async(member) for _, member in inspect.getmembers(kind))
+        self.restarts = bool(options.get("max_restarts"))
+        self.dead = False
+        host: Any = ray.remote(_AsyncHost if self.asynchronous else _Host)
+        try:
+            self.handle = host.options(**options).remote(kind, tuple(args), dict(kwargs))
+        except (TypeError, ValueError) as error:
+            raise DeclarationError(f"the actor of {kind.__name__}: {error}") from error
+
+    def end(self) -> None:
+        """End the actor."""
+        self.dead = True
+        ray.kill(self.handle)
+
+
+class RayActor:
+    """An object of a class of yours in a Ray actor. Its methods are tools: `Session([shop.sell, ...])`.
+
+    Made by `RayExecutor.actor`. A method that was declared with `@tool` keeps what it declares.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def __getattr__(self, name: str) -> Any:
+        """The method of this name, bound to the actor."""
+        kind = self._home.kind
+        found = None if name.startswith("_") else inspect.getattr_static(kind, name, None)
+        if isinstance(found, Tool) or inspect.isfunction(found):
+            return found.__get__(self, kind)
+        raise AttributeError(
+            f"{name!r} cannot be had here: the object of {kind.__name__} lives in a Ray actor, and only its "
+            "methods can be used, as tools"
+        )
+
+    def __repr__(self) -> str:
+        return f"<RayActor of {self._home.kind.__name__}>"
+
+
+def home_of(tool: Tool) -> Home | None:
+    """The actor that a tool is a method of, if it is one."""
+    owner = getattr(tool.function, "__self__", None)
+    return owner._home if isinstance(owner, RayActor) else None  # noqa: SLF001  # its public names are tools
+
+
+class _Host:
+    """In the actor: the object, and the tools made of its methods."""
+
+    def __init__(self, kind: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._state = kind(*args, **kwargs)
+        self._tools: dict[tuple[Any, str], Tool] = {}
+
+    def run(self, recipe: Recipe, request: Request, *data: Any) -> Done:
+        """Run a call to its end."""
+        return Job(self._tool(recipe), request, data).run()
+
+    def _tool(self, recipe: Recipe) -> Tool:
+        key = (recipe.function, recipe.making["name"])
+        if key not in self._tools:
+            self._tools[key] = recipe.make(self._state)
+        return self._tools[key]
+
+
+class _AsyncHost(_Host):
+    """The same where some method is asynchronous: calls then share the loop of the actor."""
+
+    async def run(self, recipe: Recipe, request: Request, *data: Any) -> Done:  # type: ignore[override]
+        """Run a call to its end."""
+        return await Job(self._tool(recipe), request, data).run_async()
+
+
+def _is_async(member: Any) -> bool:
+    function = member.function if isinstance(member, Tool) else member
+    return inspect.isfunction(function) and is_async(function)

@@ -1,0 +1,117 @@
+"""Destinations: where the calls of a tool go on Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import ray
+from ray.exceptions import RayActorError, RayError
+
+from asyncfc.adapters.ray import losses
+from asyncfc.adapters.ray.actors import Home
+from asyncfc.adapters.ray.job import Done, Job, Recipe, Request
+from asyncfc.errors import CallError
+from asyncfc.execution.processes import target_of
+from asyncfc.tools import Tool
+
+
+class Destination(Protocol):
+    """Where the calls of one tool go.
+
+    - `stops`: a call can be stopped once it has begun, and leaves nothing half done then; `force`: that
+      takes the end of its process.
+    - `tries`: how often a call may run that is lost on its way.
+    """
+
+    stops: bool
+    force: bool
+    tries: int
+
+    def send(self, request: Request, refs: list[Any]) -> tuple[Any, Any]:
+        """Send a call; return the references of its report and of its value."""
+
+    def may_try_again(self, error: RayError) -> bool:
+        """Whether another try may go better."""
+
+    def failure(self, error: RayError) -> CallError:
+        """What a lost call fails with."""
+
+
+class AsTask:
+    """A tool as a Ray task: any worker can run it."""
+
+    def __init__(self, tool: Tool, options: Mapping[str, Any], retries: int) -> None:
+        spec = tool.spec
+        self._name = tool.name
+        self.stops = self.force = spec.declared and spec.level == "read"
+        # What depends on nothing but its arguments Ray may also run again to replace a value that was lost
+        # with its machine. All else would give another value than the one that was seen.
+        pure = spec.declared and not spec.reads and not spec.writes
+        self.tries = 1 if pure else _tries(tool, retries)
+        self._function = _remote(tool).options(
+            **{"name": tool.name, **options}, num_returns=2, max_retries=retries if pure else 0
+        )
+
+    def send(self, request: Request, refs: list[Any]) -> tuple[Any, Any]:
+        """See `Destination`."""
+        report, value = self._function.remote(request, *refs)
+        return report, value
+
+    def may_try_again(self, error: RayError) -> bool:
+        """See `Destination`."""
+        return losses.may_try_again(error, restarts=False)
+
+    def failure(self, error: RayError) -> CallError:
+        """See `Destination`."""
+        return losses.of_task(self._name, error)
+
+
+class AsMethod:
+    """A tool that is a method of the object in an actor."""
+
+    force = False
+
+    def __init__(self, tool: Tool, home: Home, retries: int) -> None:
+        self._name = tool.name
+        self._recipe = Recipe(tool.function.__name__, tool.making)
+        self._home = home
+        self.stops = home.asynchronous
+        self.tries = _tries(tool, retries)
+
+    def send(self, request: Request, refs: list[Any]) -> tuple[Any, Any]:
+        """See `Destination`."""
+        run = self._home.handle.run.options(num_returns=2, name=self._name)
+        report, value = run.remote(self._recipe, request, *refs)
+        return report, value
+
+    def may_try_again(self, error: RayError) -> bool:
+        """See `Destination`."""
+        return losses.may_try_again(error, restarts=self._home.restarts)
+
+    def failure(self, error: RayError) -> CallError:
+        """See `Destination`."""
+        if not isinstance(error, RayActorError):
+            return losses.of_task(self._name, error)
+        gone = self._home.dead
+        self._home.dead = not self._home.restarts
+        return losses.of_actor(self._name, self._home.kind.__name__, error, gone=gone)
+
+
+def _tries(tool: Tool, retries: int) -> int:
+    """How often a call may run: more than once only if the tool says so (DESIGN F3)."""
+    reads = tool.spec.declared and tool.spec.level == "read"
+    return 1 + retries if reads or tool.idempotent else 1
+
+
+def _remote(tool: Tool) -> Any:
+    """The remote function of a tool. Ray sends it to a worker once."""
+    recipe = Recipe(target_of(tool, has_main=False) or tool.function, tool.making)
+    made: list[Tool] = []
+
+    def run(request: Request, *data: Any) -> Done:
+        if not made:
+            made.append(recipe.make())
+        return Job(made[0], request, data).run()
+
+    return ray.remote(run)

@@ -1,0 +1,236 @@
+"""What a Ray worker does for one call: fill in, run, project, report.
+
+It never raises what the tool raises: that goes into the report, like everything else that the program is
+to know. The value itself comes apart from the report, so that it can stay in the object store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+from ray import cloudpickle
+
+from asyncfc.adapters.ray.values import HEAD_CHARS, About, Left
+from asyncfc.errors import NotTransferable, ProjectionError
+from asyncfc.execution import streams
+from asyncfc.execution.serving import Target, function_of, packed_failure
+from asyncfc.futures.outcome import Value
+from asyncfc.futures.plain import CONTAINERS
+from asyncfc.futures.rendered import RenderedValue
+from asyncfc.futures.store import JsonValue, MemoryStore
+from asyncfc.tools import Tool
+
+BEGUN = "begun"
+"""What the first ring of a call says; each further one has an item."""
+
+
+class Ring(NamedTuple):
+    """Where a call tells that it has begun, and what it yields."""
+
+    bell: Any
+    """The handle of a `Bell`."""
+    call: int
+
+
+class Request(NamedTuple):
+    """One call, as it goes to a worker. The values that are left to fill in come beside it."""
+
+    arguments: dict[str, Any]
+    left: Left
+    ring: Ring | None
+
+
+class Report(NamedTuple):
+    """How a call ended. One of the first three is set."""
+
+    value: Value | None = None
+    """A small value."""
+    about: About | None = None
+    """A value that stays in the object store."""
+    failure: bytes | None = None
+    """What the tool raised, see `revive`."""
+    own: bytes | None = None
+    """What the tool returned, pickled, if that is more than its JSON form."""
+    rings: int = 0
+    """How often the call has rung."""
+
+
+Done: TypeAlias = tuple[Report, Any]
+"""The report, and the value that stays in the object store, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a worker makes a tool of. Its function: by name, itself, or the name of an actor's method."""
+
+    function: Target | Callable[..., Any] | str
+    making: Mapping[str, Any]
+
+    def make(self, state: Any = None) -> Tool:
+        """Make the tool.
+
+        Raises:
+            NotTransferable: this process cannot import the function.
+        """
+        function = self.function
+        if isinstance(function, Target):
+            function = function_of(function)
+        elif isinstance(function, str):
+            function = getattr(state, function)
+            function = function.function if isinstance(function, Tool) else function
+        return Tool(function, **self.making)
+
+
+# --- running ------------------------------------------------------------------------------------------
+
+
+class Job:
+    """One call on its worker. It rings when it begins, and for each item that the tool yields."""
+
+    def __init__(self, tool: Tool, request: Request, data: tuple[Any, ...]) -> None:
+        self._tool = tool
+        self._request = request
+        self._data = data
+        self._rings = 0
+
+    def run(self) -> Done:
+        """Run the call to its end in this thread."""
+        try:
+            with _undisturbed():
+                value = self._begin()
+                if streams.is_awaitable(value) or streams.is_async_stream(value):
+                    value = asyncio.run(self._complete(value))
+                elif streams.is_stream(value):
+                    value = streams.drain(value, self._take)
+            return self._reported(value)
+        except BaseException as error:
+            return self._failed(error)
+
+    async def run_async(self) -> Done:
+        """Run the call to its end on this loop."""
+        try:
+            return self._reported(await self._complete(self._begin()))
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # it was asked for
+            return self._failed(error)
+        except BaseException as error:
+            return self._failed(error)
+
+    def _begin(self) -> Any:
+        arguments, left, _ = self._request
+        self._ring(BEGUN)
+        if left.sites:
+            arguments = left.fill(arguments, self._data, self._tool.schema)
+        self._data = ()
+        return self._tool.invoke(arguments)
+
+    async def _complete(self, value: Any) -> Any:
+        while streams.is_awaitable(value):
+            value = await value
+        if streams.is_stream(value):
+            value = streams.step_by_step(value)
+        return await streams.drain_async(value, self._take) if streams.is_async_stream(value) else value
+
+    def _take(self, item: Any) -> None:
+        if self._request.ring is None:
+            return
+        try:
+            stored = MemoryStore().put(item)
+            self._ring(stored.text() if stored.is_artifact else stored.get())
+        except ProjectionError as error:
+            self._ring(str(error))
+
+    def _ring(self, what: Any) -> None:
+        ring = self._request.ring
+        if ring is not None:
+            ring.bell.ring.remote(ring.call, what)
+            self._rings += 1
+
+    def _reported(self, result: Any) -> Done:
+        """The projection is taken here, before any other call can change what was returned (DESIGN V1)."""
+        stored = MemoryStore().put(result)
+        if isinstance(stored, RenderedValue) or (isinstance(stored, JsonValue) and _is_small(stored)):
+            own = None if _is_plain(result) else pickled(result)
+            return Report(value=stored, own=own, rings=self._rings), None
+        kept = stored.get()
+        if stored.is_artifact:
+            self._check_pickle(kept)
+        text = stored.text()
+        head = text if stored.is_artifact else text[:HEAD_CHARS]
+        about = About(stored.size, len(text), head, stored.is_artifact, type(result).__name__)
+        return Report(about=about, rings=self._rings), kept
+
+    def _failed(self, error: BaseException) -> Done:
+        packed = packed_failure(
+            self._tool.name, error, write=cloudpickle.dumps, own_frames=_own_frames(error)
+        )
+        return Report(failure=packed, rings=self._rings), None
+
+    def _check_pickle(self, value: Any) -> None:
+        dumps: Any = cloudpickle.dumps
+        try:
+            dumps(value, protocol=5, buffer_callback=lambda _: None)  # copies no array
+        except Exception as error:
+            raise NotTransferable(
+                f"{self._tool.name} has run, but its result, of type {type(value).__name__}, cannot leave "
+                f"its worker: it has no JSON form and cannot be pickled ({error}); return plain data"
+            ) from error
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ray asks a task to stop by an interrupt in its main thread, wherever that is: not within a tool.
+
+    A call that may be stopped is stopped with its whole process; any other one runs to its end.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+_SHORT = (type(None), bool, int, float)
+
+
+def _is_small(value: JsonValue) -> bool:
+    """Whether it travels with the report: held as text, or a short atom."""
+    held = value.held()
+    return isinstance(held, str) or value.fits(HEAD_CHARS) or type(held.get()) is int
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is the same as its JSON form, types included."""
+    kind = type(value)
+    if kind is dict:
+        return all(type(key) is str and _is_plain(item) for key, item in value.items())
+    if kind in CONTAINERS:
+        return all(map(_is_plain, value))
+    return kind is str or kind in _SHORT
+
+
+def pickled(value: Any) -> bytes | None:
+    """The value pickled; None if it cannot be."""
+    dumps: Any = cloudpickle.dumps
+    with suppress(Exception):
+        return bytes(dumps(value))
+    return None
+
+
+def _own_frames(error: BaseException) -> int:
+    """How many of the outermost frames of a traceback are of this module."""
+    count, frames = 0, error.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__name__") == __name__:
+        count, frames = count + 1, frames.tb_next
+    return count

@@ -1,0 +1,149 @@
+"""One call on Ray, as the scheduler sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, TaskCancelledError
+
+from asyncfc.adapters.ray.bell import Listener
+from asyncfc.adapters.ray.destinations import Destination
+from asyncfc.adapters.ray.job import Report, Request, Ring, pickled
+from asyncfc.adapters.ray.values import NOTHING_LEFT, Left, RemoteValue
+from asyncfc.errors import NotTransferable
+from asyncfc.execution.serving import revive
+from asyncfc.execution.work import Result, Work
+from asyncfc.futures.outcome import Cancelled, Failure, Value
+
+_log = logging.getLogger("asyncfc")
+
+
+class RayRunning:
+    """A call that was sent to a worker. Its outcome is known when its work has ended.
+
+    Args:
+        to: where the calls of its tool go.
+        work: the call.
+        new_ring: makes what it tells its beginning with; None: nobody has to know.
+
+    Raises:
+        NotTransferable: an argument cannot be sent.
+    """
+
+    def __init__(self, to: Destination, work: Work, new_ring: Callable[[], Ring] | None) -> None:
+        self._to = to
+        self._work = work
+        self._new_ring = new_ring
+        self._left, values = Left.of(work.sites) if work.sites else (NOTHING_LEFT, [])
+        self._refs = [v.ref if isinstance(v, RemoteValue) else ray.put(v.get()) for v in values]
+        self._listener: Listener | None = None
+        self._begun = False
+        self._asked = False
+        self._send()
+        self.outcome = self.ended = asyncio.get_running_loop().create_task(self._follow())
+
+    def cancel(self) -> bool:
+        """See `Running.cancel`."""
+        if self.outcome.done() or (self._begun and not self._to.stops):
+            return False
+        self._asked = True
+        ray.cancel(self._report, force=self._to.force)
+        return True
+
+    def end(self) -> None:
+        """Nobody needs the call any more: it is stopped, whatever that leaves half done."""
+        if not self.outcome.done():
+            self._asked = True
+            with suppress(ValueError):  # a call of an actor, which is ended itself
+                ray.cancel(self._report, force=True)
+
+    def _send(self) -> None:
+        ring = self._new_ring() if self._new_ring is not None else None
+        try:
+            self._report, self._value = self._to.send(
+                Request(self._work.arguments, self._left, ring), self._refs
+            )
+        except (TypeError, pickle.PicklingError) as error:
+            raise self._not_sent(error) from error
+        self._listener = None if ring is None else Listener(ring, self._on_begun, self._on_item)
+
+    async def _follow(self) -> Result:
+        """Wait for the end, and try again what may run twice and was lost (DESIGN F3)."""
+        tries = self._to.tries
+        while True:
+            try:
+                report: Report = await self._report
+            except RayError as error:
+                await self._let_go()
+                tries -= 1
+                if self._asked or not tries or not self._to.may_try_again(error):
+                    return self._lost(error)
+                _log.warning("%s was lost on Ray and is tried again: %s", self._work.tool.name, error)
+                self._send()
+            else:
+                if self._listener is not None:
+                    await self._listener.close(report.rings)
+                return self._read(report)
+
+    def _read(self, report: Report) -> Result:
+        tool = self._work.tool.name
+        if report.failure is not None:
+            try:
+                return Result(Failure(revive(report.failure)))
+            except Exception as error:
+                return Result(Failure(_unreadable(tool, error)))
+        if report.about is not None:
+            return Result(RemoteValue(self._value, report.about, tool))
+        assert isinstance(report.value, Value)
+        return Result(report.value, _own(report, report.value))
+
+    async def _let_go(self) -> None:
+        """After a loss. Both references hold the error, and Ray complains of one that nobody looks at."""
+        with suppress(RayError):
+            await self._value
+        if self._listener is not None:
+            await self._listener.close(0)
+
+    def _lost(self, error: RayError) -> Result:
+        if self._asked or isinstance(error, TaskCancelledError):
+            waited = self._listener is not None and not self._begun
+            return Result(Cancelled("cancelled before it began" if waited else "cancelled while it ran"))
+        return Result(Failure(self._to.failure(error)))
+
+    def _not_sent(self, error: Exception) -> NotTransferable:
+        names = [name for name, value in self._work.arguments.items() if pickled(value) is None]
+        which = f"its argument {names[0]!r}" if names else "an argument"
+        return NotTransferable(
+            f"{self._work.tool.name} did not run: {which} cannot be pickled, so it cannot go to a Ray worker "
+            f"({' '.join(str(error).split())[:300]}); pass plain data, or keep the tool here"
+        )
+
+    def _on_begun(self) -> None:
+        self._begun = True
+        if self._work.begun is not None:
+            self._work.begun()
+
+    def _on_item(self, item: Any) -> None:
+        if self._work.progress is not None:
+            self._work.progress(item)
+
+
+def _own(report: Report, value: Value) -> Any:
+    """What the tool returned, as far as it can be read here."""
+    if report.own is not None:
+        with suppress(Exception):
+            return pickle.loads(report.own)  # noqa: S301
+    return value.get()
+
+
+def _unreadable(tool: str, error: Exception) -> NotTransferable:
+    return NotTransferable(
+        f"{tool} has raised an exception that cannot be read in this process "
+        f"({type(error).__name__}: {error})"
+    )
