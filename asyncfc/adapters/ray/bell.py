@@ -18,15 +18,23 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from asyncfc.adapters.ray.job import Ring
 
 
+PATIENCE_S = 5.0
+"""For what a call has told while its end is known already: it may be lost with its worker."""
+
+
 class Bell:
     """The actor. One for all calls of an executor, on the machine of the program."""
 
     def __init__(self) -> None:
         self._lines: dict[int, _Line] = {}
 
-    async def ring(self, call: int, what: Any) -> None:
-        """A call tells something."""
-        self._line(call).add(what)
+    async def ring(self, call: int, place: int, what: Any) -> None:
+        """A call tells something, as the n-th thing: Ray may bring a later one earlier."""
+        line = self._line(call)
+        line.early[place] = what
+        while len(line.told) in line.early:
+            line.told.append(line.early.pop(len(line.told)))
+            line.news.set()
 
     async def heard(self, call: int, after: int) -> list[Any]:
         """What a call has told after so many things; waits until there is something.
@@ -37,14 +45,19 @@ class Bell:
         while len(line.told) <= after and not line.closed:
             line.news.clear()
             await line.news.wait()
+        if line.closed:
+            self._lines.pop(call, None)
         return line.told[after:]
 
+    async def close(self, call: int) -> None:
+        """A call will tell nothing more; whoever waits for that, or is about to, is told so."""
+        line = self._line(call)
+        line.closed = True
+        line.news.set()
+
     async def forget(self, call: int) -> None:
-        """Nobody listens to a call any more."""
-        line = self._lines.pop(call, None)
-        if line is not None:
-            line.closed = True
-            line.news.set()
+        """A call has told everything, and that was heard."""
+        self._lines.pop(call, None)
 
     def _line(self, call: int) -> _Line:
         return self._lines.setdefault(call, _Line())
@@ -55,12 +68,9 @@ class _Line:
 
     def __init__(self) -> None:
         self.told: list[Any] = []
+        self.early: dict[int, Any] = {}  # what came before something that was told before it
         self.news = asyncio.Event()
         self.closed = False
-
-    def add(self, what: Any) -> None:
-        self.told.append(what)
-        self.news.set()
 
 
 def start_bell() -> Any:
@@ -86,9 +96,11 @@ class Listener:
         bell, call = self._ring
         self._rings = rings
         if self._count >= rings:
+            bell.close.remote(call)
+        else:
+            await asyncio.wait([self._task], timeout=PATIENCE_S)
             bell.forget.remote(call)
-        await asyncio.wait([self._task])
-        bell.forget.remote(call)
+        self._task.cancel()
 
     async def _listen(self) -> None:
         bell, call = self._ring

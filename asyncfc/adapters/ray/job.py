@@ -151,7 +151,7 @@ class Job:
     def _ring(self, what: Any) -> None:
         ring = self._request.ring
         if ring is not None:
-            ring.bell.ring.remote(ring.call, what)
+            ring.bell.ring.remote(ring.call, self._rings, what)
             self._rings += 1
 
     def _reported(self, result: Any) -> Done:

@@ -53,7 +53,8 @@ class RayRunning:
         if self.outcome.done() or (self._begun and not self._to.stops):
             return False
         self._asked = True
-        ray.cancel(self._report, force=self._to.force)
+        # Alone: what it has rung so far is a task of its own to Ray.
+        ray.cancel(self._report, force=self._to.force, recursive=self._to.force)
         return True
 
     def end(self) -> None:

@@ -1,0 +1,384 @@
+"""Where tools run, and how their calls can be stopped."""
+
+# ruff: noqa: ASYNC110  # what workers do is seen in files alone
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from asyncfc import (
+    Cancelled,
+    DeclarationError,
+    Failure,
+    NotTransferable,
+    ResourceQuarantined,
+    Session,
+    Tool,
+    ToolTimeout,
+    tool,
+)
+from asyncfc.adapters.ray import RayExecutor
+from tests.adapters.ray import ray_tools as tools
+from tests.adapters.ray.stories import call, gone, is_there, outcomes, run, session_of, there, values
+
+
+class Here:
+    def where(self) -> int:
+        return os.getpid()
+
+
+def _closure() -> Any:
+    state: list[int] = []
+
+    def where_closed() -> int:
+        state.append(1)
+        return os.getpid()
+
+    return where_closed
+
+
+def _in_a_notebook() -> Any:
+    """A function that no module has under its name, without state."""
+
+    def where_inside() -> int:
+        return os.getpid()
+
+    return where_inside
+
+
+async def _where_async() -> int:
+    return os.getpid()
+
+
+# --- where ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("function", "effects", "options"),
+    [
+        (tools.where, None, None),
+        (tools.where.function, "pure", None),
+        (_in_a_notebook(), "pure", None),
+        (_where_async, "pure", {"where": {"num_cpus": 0.5}}),
+        (_closure(), "pure", {"wh*": {}}),
+        (tools.where.function, {"pure": True, "thread": "pool"}, {"where": {}}),
+    ],
+)
+def test_a_stateless_tool_or_one_with_options_runs_on_a_worker(
+    function: Any, effects: Any, options: Any
+) -> None:
+    made = function if effects is None else Tool(function, name="where", effects=effects)
+
+    async def story() -> None:
+        async with session_of([made], RayExecutor(options=options)) as session:
+            assert await values(session, call(1, "where")) != [os.getpid()]
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("function", "effects", "warned"),
+    [
+        (_where_async, "pure", False),
+        (tools.where.function, None, False),
+        (tools.where.function, {"pure": True, "thread": "worker"}, False),
+        (Here().where, "pure", True),
+        (_closure(), "pure", True),
+    ],
+)
+def test_everything_else_runs_here(
+    function: Any, effects: Any, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = Tool(function, name="where", effects=effects)
+
+    async def story() -> None:
+        async with session_of([made], RayExecutor(options={"other": {}})) as session:
+            assert await values(session, call(1, "where"), call(2, "where")) == [os.getpid()] * 2
+
+    with caplog.at_level(logging.WARNING, "asyncfc"):
+        run(story())
+    assert len([record for record in caplog.records if "state of its own" in record.message]) == warned
+
+
+def test_a_tool_gets_the_resources_that_it_asks_for() -> None:
+    @tool(pure=True)
+    def assigned() -> dict[str, float]:
+        return dict(ray.get_runtime_context().get_assigned_resources())
+
+    async def story() -> None:
+        renamed = {"assigned": assigned, "wide": assigned, "render_one": assigned}
+        executor = RayExecutor(options={"wide": {"num_cpus": 3}, "render_*": {"num_cpus": 0.5}})
+        async with session_of(renamed, executor) as session:
+            found = await values(session, *(call(n, name) for n, name in enumerate(renamed)))
+            assert [resources["CPU"] for resources in found] == [1, 3, 0.5]
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"options": {"f": {"max_retries": 3}}}, "options of 'f': max_retries cannot be set"),
+        ({"options": {"f": {"num_cpu": 3}}}, "options of 'f': "),
+        ({"options": {"f": {"num_gpus": -1}}}, "options of 'f': "),
+        ({"retries": -1}, "retries must be a whole number of at least 0, not -1"),
+    ],
+)
+def test_what_is_declared_wrongly_is_refused_at_once(settings: Any, words: str) -> None:
+    with pytest.raises(DeclarationError, match=words):
+        RayExecutor(**settings)
+    executor = RayExecutor()
+    with pytest.raises(DeclarationError, match="options of 'Counter': num_returns cannot be set"):
+        executor.actor(tools.Counter, num_returns=2)
+    with pytest.raises(DeclarationError, match="the actor of Counter: "):
+        executor.actor(tools.Counter, no_such_option=2)
+
+
+def test_an_exception_comes_back_as_itself_with_the_traceback_of_the_worker() -> None:
+    async def story() -> None:
+        async with session_of([tools.fail, tools.interrupt]) as session:
+            failed, interrupted = await outcomes(session, call(1, "fail", code=7), call(2, "interrupt"))
+            assert isinstance(failed, Failure)
+            assert isinstance(failed.error, tools.OwnError)
+            assert failed.error.code == 7
+            (note,) = failed.error.__notes__
+            assert note.startswith("In worker process ")
+            assert note.index("ray_tools.py") < note.index("OwnError: code 7")
+            assert "job.py" not in note
+            assert isinstance(interrupted, Failure)
+            assert isinstance(interrupted.error, KeyboardInterrupt)
+
+    run(story())
+
+
+def test_a_function_that_no_worker_can_import_is_named() -> None:
+    function = type(tools.where.function)(tools.where.function.__code__, {}, "where")
+    function.__module__ = "no_such_module"
+
+    async def story() -> None:
+        effects = {"where": "pure"}
+        async with session_of([function], RayExecutor(options={"where": {}}), effects=effects) as session:
+            (outcome,) = await outcomes(session, call(1, "where"))
+            assert isinstance(outcome, Failure)
+            assert isinstance(outcome.error, NotTransferable | NameError)
+
+    run(story())
+
+
+def test_what_a_stream_yields_is_told_as_it_comes_and_in_order() -> None:
+    seen: list[Any] = []
+
+    def listen(event: Any) -> None:
+        if event.kind in {"begun", "progress", "settled"}:
+            seen.append((event.call, event.kind, event.data.get("item")))
+
+    async def story() -> None:
+        executor = RayExecutor()
+        slow = executor.actor(tools.Slow)
+        async with session_of([tools.count_to, slow.pages], executor, on_event=listen) as session:
+            [numbers] = await values(session, call(1, "count_to", n=3))
+            [pages] = await values(session, call(2, "pages", n=2))
+            assert (numbers, pages) == ([{"n": 0}, {"n": 1}, {"n": 2}], [0, 1])
+
+    run(story())
+    begun = [(0, "begun", None)]
+    numbers = [(0, "progress", {"n": n}) for n in range(3)]
+    assert seen[:5] == [*begun, *numbers, (0, "settled", None)]
+    assert seen[-3:] == [(1, "progress", 0), (1, "progress", 1), (1, "settled", None)]
+
+
+# --- actors -----------------------------------------------------------------------------------------
+
+
+def test_the_methods_of_an_actor_share_its_state_and_results_are_as_they_were() -> None:
+    async def story() -> None:
+        executor = RayExecutor()
+        counter, other = executor.actor(tools.Counter, args=(5,)), executor.actor(tools.Counter)
+        made = [counter.add, counter.total, counter.pid]
+        async with session_of(
+            [*made, other.add.with_name("add_other")], executor, effects={"pid": "pure"}
+        ) as s:
+            found = await values(
+                s,
+                call(1, "add", by=2),
+                call(2, "add", by=3),
+                call(3, "total"),
+                call(4, "add_other", by=1),
+                call(5, "pid"),
+            )
+            assert found[:4] == [[5, 7], [5, 7, 10], 10, [0, 1]]
+            assert is_there(found[4])
+        await gone(found[4])  # closing the session has ended it
+
+    run(story())
+
+
+def test_the_asynchronous_methods_of_an_actor_run_at_the_same_time() -> None:
+    async def story() -> None:
+        executor = RayExecutor()
+        slow = executor.actor(tools.Slow)
+        async with session_of([slow.meet], executor) as session:
+            assert await values(session, *(call(n, "meet", of=5) for n in range(5))) == [5] * 5
+
+    run(story())
+
+
+def test_of_an_actor_only_the_methods_can_be_had() -> None:
+    executor = RayExecutor()
+    counter = executor.actor(tools.Counter)
+    with pytest.raises(
+        AttributeError, match="'marks' cannot be had here: the object of Counter lives in a Ray"
+    ):
+        _ = counter.marks
+    assert repr(counter) == "<RayActor of Counter>"
+    executor.close()
+
+
+# --- stopping ---------------------------------------------------------------------------------------
+
+
+def test_a_call_that_only_reads_is_stopped_with_its_worker(tmp_path: Path) -> None:
+    @tool(pure=True)
+    def hold(begun: str) -> None:
+        Path(begun).write_text(str(os.getpid()))
+        tools.wait_for(f"{begun}.never")
+
+    async def story() -> None:
+        async with session_of([hold]) as session:
+            (answer,) = await session.submit([call(1, "hold", begun=str(tmp_path / "begun"))])
+            await there(tmp_path / "begun")
+            assert session.cancel(answer.future)
+            assert await answer.future.wait() == Cancelled("it was cancelled on request")
+            while not (pid := (tmp_path / "begun").read_text()):
+                await asyncio.sleep(0.005)
+            await gone(int(pid))
+
+    run(story())
+
+
+def test_a_write_that_has_begun_cannot_be_stopped(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with session_of([tools.hold], effects={"hold": {"writes": "fs:{path}"}}) as session:
+            begun, path = tmp_path / "begun", tmp_path / "go"
+            (answer,) = await session.submit([call(1, "hold", begun=str(begun), path=str(path))])
+            await there(begun)
+            while session.cancel(answer.future):  # the news of its beginning may still be under way
+                await asyncio.sleep(0.005)
+            path.touch()
+            assert (await answer.future.wait()).unwrap() == "done"
+
+    run(story())
+
+
+def test_a_write_that_waits_for_a_worker_is_taken_back(tmp_path: Path) -> None:
+    async def story() -> None:
+        executor = RayExecutor(options={"hold": {"num_cpus": 4}, "note": {"num_cpus": 4}})
+        effects = {"hold": {"writes": "a"}, "note": {"writes": "b"}}
+        async with session_of([tools.hold, tools.note], executor, effects=effects) as session:
+            begun, path, noted = (tmp_path / name for name in ("begun", "go", "noted"))
+            holding, waiting = await session.submit(
+                [call(1, "hold", begun=str(begun), path=str(path)), call(2, "note", path=str(noted))]
+            )
+            await there(begun)
+            assert session.cancel(waiting.future)
+            assert isinstance(await waiting.future.wait(), Cancelled)
+            path.touch()
+            assert (await holding.future.wait()).unwrap() == "done"
+            assert not noted.exists()
+
+    run(story())
+
+
+def test_an_asynchronous_method_is_cancelled_inside(tmp_path: Path) -> None:
+    async def story() -> None:
+        executor = RayExecutor()
+        slow = executor.actor(tools.Slow)
+        async with session_of([slow.sleep, slow.cancels], executor) as session:
+            (answer,) = await session.submit([call(1, "sleep", begun=str(tmp_path / "begun"))])
+            await there(tmp_path / "begun")
+            assert session.cancel(answer.future)
+            assert isinstance(await answer.future.wait(), Cancelled)
+            assert await values(session, call(2, "cancels")) == [1]
+
+    run(story())
+
+
+def test_a_timeout_counts_from_when_the_work_begins(tmp_path: Path) -> None:
+    async def story() -> None:
+        executor = RayExecutor(options={"hold": {"num_cpus": 4}, "note": {"num_cpus": 4}})
+        effects = {"hold": {"writes": "a"}, "note": {"writes": "b", "timeout": 0.3}}
+        async with session_of([tools.hold, tools.note], executor, effects=effects) as session:
+            begun, path = tmp_path / "begun", tmp_path / "go"
+            _, waiting = await session.submit(
+                [
+                    call(1, "hold", begun=str(begun), path=str(path)),
+                    call(2, "note", path=str(tmp_path / "noted")),
+                ]
+            )
+            await there(begun)
+            await asyncio.sleep(0.6)  # longer than the timeout
+            path.touch()
+            assert (await waiting.future.wait()).unwrap() == 1
+
+    run(story())
+
+
+def test_what_is_timed_out_and_goes_on_keeps_its_claims_until_it_ends(tmp_path: Path) -> None:
+    async def story() -> None:
+        executor = RayExecutor()
+        counter = executor.actor(tools.Counter)
+        async with session_of([counter.hold, counter.add, tools.echo], executor) as session:
+            begun, path = tmp_path / "begun", tmp_path / "go"
+            hold, add, echo = await session.submit(
+                [
+                    call(1, "hold", begun=str(begun), path=str(path)),
+                    call(2, "add", by=1),
+                    call(3, "echo", thing=1),
+                ]
+            )
+            assert (await echo.future.wait()).unwrap() == 1
+            timed_out, refused = await hold.future.wait(), await add.future.wait()
+            assert isinstance(timed_out, Failure)
+            assert isinstance(timed_out.error, ToolTimeout)
+            assert isinstance(refused, Failure)
+            assert isinstance(refused.error, ResourceQuarantined)
+            path.touch()
+            while isinstance((await outcomes(session, call(4, "add", by=2)))[0], Failure):
+                await asyncio.sleep(0.01)  # the quarantine ends with the work
+            assert await values(session, call(5, "add", by=3)) == [[0, 2, 5]]
+
+    run(story())
+
+
+def test_closing_a_session_ends_what_it_left_on_ray(tmp_path: Path) -> None:
+    async def story() -> None:
+        effects = {"hold": {"writes": "a"}}
+        session = Session([tools.hold], effects=effects, executor=RayExecutor())
+        begun, never = tmp_path / "begun", tmp_path / "never"
+        await session.submit([call(1, "hold", begun=str(begun), path=str(never))])
+        await there(begun)
+        finished = await session.close(timeout=0.2)
+        assert len(finished.left) == 1
+
+    run(story())
+    assert _running_tasks() == 0
+
+
+@ray.remote(num_cpus=0)
+def _nothing() -> None: ...
+
+
+def _running_tasks() -> int:
+    """Slots that are taken, once Ray has noticed."""
+    for _ in range(600):
+        free = ray.available_resources().get("CPU", 0)
+        if free == 4:
+            return 0
+        ray.get(_nothing.remote())
+    return 4 - int(free)
