@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from asyncfc.depgraph.graph import DependencyGraph
 from asyncfc.execution.task import Task
 from asyncfc.futures.outcome import Value
-from asyncfc.futures.reference import futures_of, substitute
+from asyncfc.futures.reference import Site, futures_of, substitute
 from asyncfc.testing.faults import FAULTS
 from asyncfc.testing.faults.plant import replaced
 from benchmarks.bfcl.plan import Fault
@@ -33,7 +33,7 @@ def _hasty() -> Iterator[None]:
     def add_without_data(self: Any, order: int, _data: Any = (), effects: Any = None, holds: int = 0) -> bool:
         return add(self, order, (), effects, holds)
 
-    def final_arguments(self: Task) -> dict[str, Any]:
+    def final_arguments(self: Task, _left: Collection[Site] = ()) -> dict[str, Any]:
         sites = [s for s in self.sites if all(isinstance(f.outcome, Value) for f in futures_of((s,)))]
         return substitute(self.arguments, tuple(sites), self.tool.schema)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ class Machines:
     """A cluster of several machines, as far as Ray can tell; all are here."""
 
     def __init__(self) -> None:
-        self._cluster = Cluster(
+        self._cluster: Any = Cluster(
             initialize_head=True,
             head_node_args={
                 "num_cpus": 4,
@@ -38,7 +39,7 @@ class Machines:
         ray.init(
             address=self._cluster.address,
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
         )
 

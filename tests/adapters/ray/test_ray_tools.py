@@ -6,7 +6,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -109,7 +111,8 @@ def test_everything_else_runs_here(
 def test_a_tool_gets_the_resources_that_it_asks_for() -> None:
     @tool(pure=True)
     def assigned() -> dict[str, float]:
-        return dict(ray.get_runtime_context().get_assigned_resources())
+        context: Any = ray.get_runtime_context()
+        return dict(context.get_assigned_resources())
 
     async def story() -> None:
         renamed = {"assigned": assigned, "wide": assigned, "render_one": assigned}
@@ -157,16 +160,19 @@ def test_an_exception_comes_back_as_itself_with_the_traceback_of_the_worker() ->
     run(story())
 
 
-def test_a_function_that_no_worker_can_import_is_named() -> None:
-    function = type(tools.where.function)(tools.where.function.__code__, {}, "where")
-    function.__module__ = "no_such_module"
+def test_a_function_that_no_worker_can_import_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    module: Any = ModuleType("only_here")
+    exec("def where(): ...", vars(module))
+    monkeypatch.setitem(sys.modules, "only_here", module)
 
     async def story() -> None:
-        effects = {"where": "pure"}
-        async with session_of([function], RayExecutor(options={"where": {}}), effects=effects) as session:
+        async with session_of([module.where], effects={"where": "pure"}) as session:
             (outcome,) = await outcomes(session, call(1, "where"))
             assert isinstance(outcome, Failure)
-            assert isinstance(outcome.error, NotTransferable | NameError)
+            assert isinstance(outcome.error, NotTransferable)
+            assert str(outcome.error).startswith(
+                "where did not run: a worker process cannot import 'where' from 'only_here'"
+            )
 
     run(story())
 
@@ -376,9 +382,9 @@ def _nothing() -> None: ...
 
 def _running_tasks() -> int:
     """Slots that are taken, once Ray has noticed."""
+    resources: Any = ray.available_resources
     for _ in range(600):
-        free = ray.available_resources().get("CPU", 0)
-        if free == 4:
+        if resources().get("CPU") == 4:
             return 0
         ray.get(_nothing.remote())
-    return 4 - int(free)
+    return 4 - int(resources().get("CPU", 0))

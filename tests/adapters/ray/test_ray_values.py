@@ -157,7 +157,19 @@ def test_a_value_without_json_form_stays_there_and_is_passed_whole() -> None:
 
 
 def test_small_values_come_back_and_are_those_of_a_session_without_ray() -> None:
-    things = [None, True, 0, -5, 10**40, 1.5, "", "text", [], {}, {"a": [1, None, {"b": "ü\ud800"}]}]
+    things: list[Any] = [
+        None,
+        True,
+        0,
+        -5,
+        10**40,
+        1.5,
+        "",
+        "text",
+        [],
+        {},
+        {"a": [1, None, {"b": "ü\ud800"}]},
+    ]
 
     async def story() -> None:
         async with session_of([tools.echo]) as far, Session([tools.echo]) as near:
