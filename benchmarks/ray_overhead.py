@@ -34,7 +34,6 @@ from asyncfc import Call, Session, Tool
 from asyncfc.adapters.ray import RayExecutor
 
 ARGUMENTS = {"query": "weather in Zurich", "limit": 5}
-TEXT = json.dumps(ARGUMENTS)
 WARM_UP = 30
 BATCH = 50
 Once = Callable[[], Awaitable[object]]
@@ -103,7 +102,9 @@ def through(session: Session, tool: str) -> Once:
     numbers = count()
 
     async def once() -> object:
-        (answer,) = await session.submit([Call(f"{tool} {next(numbers)}", tool, TEXT)])
+        number = next(numbers)
+        text = json.dumps({**ARGUMENTS, "limit": number})
+        (answer,) = await session.submit([Call(f"{tool} {number}", tool, text)])
         return await answer.future
 
     return once
@@ -130,7 +131,7 @@ async def overheads(calls: int) -> dict[str, float]:
     }
     tools = [
         Tool(nothing, name="task", effects="pure"),
-        Tool(nothing, name="write", effects={"writes": "{query}"}),
+        Tool(nothing, name="write", effects={"writes": "place.{limit}"}),
         *(Tool(function, name=name, effects="read") for name, function in things.items()),
     ]
     found: dict[str, float] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import ray
@@ -79,7 +80,10 @@ class _Host:
 
     def run(self, recipe: Recipe, request: Request, *data: Any) -> Done:
         """Run a call to its end."""
-        return Job(self._tool(recipe), request, data).run()
+        return self._job(recipe, request, data).run()
+
+    def _job(self, recipe: Recipe, request: Request, data: tuple[Any, ...]) -> Job:
+        return Job(recipe.making["name"], partial(self._tool, recipe), request, data)
 
     def _tool(self, recipe: Recipe) -> Tool:
         key = (recipe.function, recipe.making["name"])
@@ -93,7 +97,7 @@ class _AsyncHost(_Host):
 
     async def run(self, recipe: Recipe, request: Request, *data: Any) -> Done:  # type: ignore[override]
         """Run a call to its end."""
-        return await Job(self._tool(recipe), request, data).run_async()
+        return await self._job(recipe, request, data).run_async()
 
 
 def _is_async(member: Any) -> bool:

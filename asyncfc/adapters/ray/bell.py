@@ -7,108 +7,133 @@ stream that was asked to stop ends for the program while its work goes on, and s
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from asyncfc.adapters.ray.job import Ring
-
+from asyncfc.adapters.ray.job import Ring, pickled
 
 PATIENCE_S = 5.0
 """For what a call has told while its end is known already: it may be lost with its worker."""
+
+Rung: TypeAlias = tuple[int, int, Any]
+"""The number of the call, the place of this among what it tells, and what it tells."""
 
 
 class Bell:
     """The actor. One for all calls of an executor, on the machine of the program."""
 
     def __init__(self) -> None:
-        self._lines: dict[int, _Line] = {}
+        self._rung: list[Rung] = []
+        self._first = 0  # of `_rung`, in the count of all
+        self._news = asyncio.Event()
 
     async def ring(self, call: int, place: int, what: Any) -> None:
-        """A call tells something, as the n-th thing: Ray may bring a later one earlier."""
-        line = self._line(call)
-        line.early[place] = what
-        while len(line.told) in line.early:
-            line.told.append(line.early.pop(len(line.told)))
-            line.news.set()
+        """A call tells something."""
+        self._rung.append((call, place, what))
+        self._news.set()
 
-    async def heard(self, call: int, after: int) -> list[Any]:
-        """What a call has told after so many things; waits until there is something.
-
-        Empty: there will be nothing more.
-        """
-        line = self._line(call)
-        while len(line.told) <= after and not line.closed:
-            line.news.clear()
-            await line.news.wait()
-        if line.closed:
-            self._lines.pop(call, None)
-        return line.told[after:]
-
-    async def close(self, call: int) -> None:
-        """A call will tell nothing more; whoever waits for that, or is about to, is told so."""
-        line = self._line(call)
-        line.closed = True
-        line.news.set()
-
-    async def forget(self, call: int) -> None:
-        """A call has told everything, and that was heard."""
-        self._lines.pop(call, None)
-
-    def _line(self, call: int) -> _Line:
-        return self._lines.setdefault(call, _Line())
+    async def heard(self, count: int) -> list[Rung]:
+        """So many things were heard: forget them, and tell the others as soon as there are any."""
+        del self._rung[: count - self._first]
+        self._first = max(self._first, count)
+        while not self._rung:
+            self._news.clear()
+            await self._news.wait()
+        return self._rung
 
 
-class _Line:
-    """What one call has told."""
-
-    def __init__(self) -> None:
-        self.told: list[Any] = []
-        self.early: dict[int, Any] = {}  # what came before something that was told before it
-        self.news = asyncio.Event()
-        self.closed = False
-
-
-def start_bell() -> Any:
-    """Start the actor; return its handle."""
+def _start_bell() -> Any:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     actor: Any = ray.remote(Bell)
-    return actor.options(num_cpus=0, max_concurrency=10_000, scheduling_strategy=here).remote()
+    return actor.options(num_cpus=0, max_concurrency=1000, scheduling_strategy=here).remote()
+
+
+class Ears:
+    """Hears the bell for all calls of an executor, as long as there are any."""
+
+    def __init__(self) -> None:
+        self._bell: Any = None
+        self._pickled = b""
+        self._numbers = itertools.count()
+        self._listeners: dict[int, Listener] = {}
+        self._count = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def listen(self, begun: Callable[[], object], item: Callable[[Any], object]) -> Listener:
+        """Listen to a new call."""
+        if self._bell is None:
+            self._bell = _start_bell()
+            self._pickled = pickled(self._bell) or b""
+        number = next(self._numbers)
+        listener = Listener(Ring(self._pickled, number), begun, item, self._forget)
+        self._listeners[number] = listener
+        loop = asyncio.get_running_loop()
+        if self._task is None or self._task.done() or self._task.get_loop() is not loop:
+            self._task = loop.create_task(self._hear())
+        return listener
+
+    def close(self) -> None:
+        """End the bell."""
+        bell, self._bell, self._count = self._bell, None, 0
+        if bell is not None:
+            ray.kill(bell)
+
+    async def _hear(self) -> None:
+        with suppress(RayError):  # the bell is gone; the ends of the calls will be known all the same
+            while self._listeners:
+                rung: list[Rung] = await self._bell.heard.remote(self._count)
+                self._count += len(rung)
+                for call, place, what in rung:
+                    if call in self._listeners:
+                        self._listeners[call].hear(place, what)
+
+    def _forget(self, number: int) -> None:
+        self._listeners.pop(number, None)
+        if not self._listeners and self._task is not None:
+            self._task.cancel()
 
 
 class Listener:
-    """Hears one call, in order: first that it has begun, then each item."""
+    """Hears one call, in order, though Ray may bring a later thing earlier: first that it has begun."""
 
-    def __init__(self, ring: Ring, begun: Callable[[], object], item: Callable[[Any], object]) -> None:
-        self._ring = ring
+    def __init__(
+        self,
+        ring: Ring,
+        begun: Callable[[], object],
+        item: Callable[[Any], object],
+        forget: Callable[[int], object],
+    ) -> None:
+        self.ring = ring
         self._begun = begun
         self._item = item
+        self._forget = forget
         self._count = 0
-        self._rings: int | None = None
-        self._task = asyncio.get_running_loop().create_task(self._listen())
+        self._early: dict[int, Any] = {}
+        self._news = asyncio.Event()
 
-    async def close(self, rings: int) -> None:
-        """The call has ended, and has rung so often: hear what is still under way."""
-        bell, call = self._ring
-        self._rings = rings
-        if self._count >= rings:
-            bell.close.remote(call)
-        else:
-            await asyncio.wait([self._task], timeout=PATIENCE_S)
-            bell.forget.remote(call)
-        self._task.cancel()
+    def hear(self, place: int, what: Any) -> None:
+        """The call has told something."""
+        self._early[place] = what
+        while self._count in self._early:
+            told = self._early.pop(self._count)
+            self._begun() if self._count == 0 else self._item(told)
+            self._count += 1
+        self._news.set()
 
-    async def _listen(self) -> None:
-        bell, call = self._ring
-        with suppress(RayError):  # the bell is gone; the end of the call will be known all the same
-            while self._rings is None or self._count < self._rings:
-                news = await bell.heard.remote(call, self._count)
-                if not news:
-                    return
-                for what in news:
-                    self._begun() if self._count == 0 else self._item(what)
-                    self._count += 1
+    async def wait(self, rings: int) -> None:
+        """The call has ended: hear what is still under way."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                while self._count < rings:
+                    self._news.clear()
+                    await self._news.wait()
+
+    def close(self) -> None:
+        """Nobody listens to the call any more."""
+        self._forget(self.ring.call)

@@ -109,9 +109,12 @@ def _remote(tool: Tool) -> Any:
     recipe = Recipe(target_of(tool, has_main=False) or tool.function, tool.making)
     made: list[Tool] = []
 
-    def run(request: Request, *data: Any) -> Done:
+    def make() -> Tool:
         if not made:
             made.append(recipe.make())
-        return Job(made[0], request, data).run()
+        return made[0]
+
+    def run(request: Request, *data: Any) -> Done:
+        return Job(recipe.making["name"], make, request, data).run()
 
     return ray.remote(run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -13,10 +12,9 @@ from weakref import WeakSet
 import ray
 
 from asyncfc.adapters.ray.actors import Home, RayActor, home_of
-from asyncfc.adapters.ray.bell import start_bell
+from asyncfc.adapters.ray.bell import Ears
 from asyncfc.adapters.ray.destinations import AsMethod, AsTask, Destination
 from asyncfc.adapters.ray.fetching import FetchingRunning
-from asyncfc.adapters.ray.job import Ring
 from asyncfc.adapters.ray.running import RayRunning
 from asyncfc.errors import DeclarationError
 from asyncfc.execution.executors import LocalExecutor
@@ -75,8 +73,7 @@ class RayExecutor:
         self._destinations: dict[Tool, Destination | None] = {}
         self._homes: list[Home] = []
         self._running: WeakSet[RayRunning] = WeakSet()
-        self._bell: Any = None
-        self._numbers = itertools.count()
+        self._ears = Ears()
 
     def actor(
         self,
@@ -113,7 +110,7 @@ class RayExecutor:
         to = self._destination(work.tool)
         if to is None:
             return FetchingRunning(self._fallback, work) if work.sites else self._fallback.start(work)
-        running = RayRunning(to, work, self._new_ring if _must_tell(work, to) else None)
+        running = RayRunning(to, work, self._ears if _must_tell(work, to) else None)
         self._running.add(running)
         return running
 
@@ -124,16 +121,9 @@ class RayExecutor:
                 running.end()
             for home in self._homes:
                 home.end()
-            if self._bell is not None:
-                ray.kill(self._bell)
+            self._ears.close()
         self._homes.clear()
-        self._bell = None
         self._fallback.close()
-
-    def _new_ring(self) -> Ring:
-        if self._bell is None:
-            self._bell = start_bell()
-        return Ring(self._bell, next(self._numbers))
 
     def _destination(self, tool: Tool) -> Destination | None:
         """Where the calls of a tool go; None: they stay here. Looked up once."""

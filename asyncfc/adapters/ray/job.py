@@ -7,11 +7,13 @@ to know. The value itself comes apart from the report, so that it can stay in th
 from __future__ import annotations
 
 import asyncio
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 from ray import cloudpickle
@@ -33,8 +35,8 @@ BEGUN = "begun"
 class Ring(NamedTuple):
     """Where a call tells that it has begun, and what it yields."""
 
-    bell: Any
-    """The handle of a `Bell`."""
+    bell: bytes
+    """The handle of a `Bell`, pickled: to read it anew would cost every call more than the ring itself."""
     call: int
 
 
@@ -91,10 +93,18 @@ class Recipe:
 
 
 class Job:
-    """One call on its worker. It rings when it begins, and for each item that the tool yields."""
+    """One call on its worker. It rings when it begins, and for each item that the tool yields.
 
-    def __init__(self, tool: Tool, request: Request, data: tuple[Any, ...]) -> None:
+    Args:
+        tool: its name.
+        make: makes the tool, or has it.
+        request: the call.
+        data: the values that are left to fill in.
+    """
+
+    def __init__(self, tool: str, make: Callable[[], Tool], request: Request, data: tuple[Any, ...]) -> None:
         self._tool = tool
+        self._make = make
         self._request = request
         self._data = data
         self._rings = 0
@@ -127,10 +137,11 @@ class Job:
     def _begin(self) -> Any:
         arguments, left, _ = self._request
         self._ring(BEGUN)
+        tool = self._make()
         if left.sites:
-            arguments = left.fill(arguments, self._data, self._tool.schema)
+            arguments = left.fill(arguments, self._data, tool.schema)
         self._data = ()
-        return self._tool.invoke(arguments)
+        return tool.invoke(arguments)
 
     async def _complete(self, value: Any) -> Any:
         while streams.is_awaitable(value):
@@ -151,7 +162,7 @@ class Job:
     def _ring(self, what: Any) -> None:
         ring = self._request.ring
         if ring is not None:
-            ring.bell.ring.remote(ring.call, self._rings, what)
+            _bell(ring.bell).ring.remote(ring.call, self._rings, what)
             self._rings += 1
 
     def _reported(self, result: Any) -> Done:
@@ -169,9 +180,7 @@ class Job:
         return Report(about=about, rings=self._rings), kept
 
     def _failed(self, error: BaseException) -> Done:
-        packed = packed_failure(
-            self._tool.name, error, write=cloudpickle.dumps, own_frames=_own_frames(error)
-        )
+        packed = packed_failure(self._tool, error, write=cloudpickle.dumps, own_frames=_own_frames(error))
         return Report(failure=packed, rings=self._rings), None
 
     def _check_pickle(self, value: Any) -> None:
@@ -180,9 +189,14 @@ class Job:
             dumps(value, protocol=5, buffer_callback=lambda _: None)  # copies no array
         except Exception as error:
             raise NotTransferable(
-                f"{self._tool.name} has run, but its result, of type {type(value).__name__}, cannot leave "
+                f"{self._tool} has run, but its result, of type {type(value).__name__}, cannot leave "
                 f"its worker: it has no JSON form and cannot be pickled ({error}); return plain data"
             ) from error
+
+
+@lru_cache(maxsize=8)
+def _bell(handle: bytes) -> Any:
+    return pickle.loads(handle)  # noqa: S301  # both ends are ours
 
 
 @contextmanager

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, TaskCancelledError
 
-from asyncfc.adapters.ray.bell import Listener
+from asyncfc.adapters.ray.bell import Ears, Listener
 from asyncfc.adapters.ray.destinations import Destination
-from asyncfc.adapters.ray.job import Report, Request, Ring, pickled
+from asyncfc.adapters.ray.job import Report, Request, pickled
 from asyncfc.adapters.ray.values import NOTHING_LEFT, Left, RemoteValue
 from asyncfc.errors import NotTransferable
 from asyncfc.execution.serving import revive
@@ -30,16 +29,16 @@ class RayRunning:
     Args:
         to: where the calls of its tool go.
         work: the call.
-        new_ring: makes what it tells its beginning with; None: nobody has to know.
+        ears: hear when it begins, and what it yields; None: nobody has to know.
 
     Raises:
         NotTransferable: an argument cannot be sent.
     """
 
-    def __init__(self, to: Destination, work: Work, new_ring: Callable[[], Ring] | None) -> None:
+    def __init__(self, to: Destination, work: Work, ears: Ears | None) -> None:
         self._to = to
         self._work = work
-        self._new_ring = new_ring
+        self._ears = ears
         self._left, values = Left.of(work.sites) if work.sites else (NOTHING_LEFT, [])
         self._refs = [v.ref if isinstance(v, RemoteValue) else ray.put(v.get()) for v in values]
         self._listener: Listener | None = None
@@ -65,14 +64,14 @@ class RayRunning:
                 ray.cancel(self._report, force=True)
 
     def _send(self) -> None:
-        ring = self._new_ring() if self._new_ring is not None else None
+        listener = None if self._ears is None else self._ears.listen(self._on_begun, self._on_item)
+        request = Request(self._work.arguments, self._left, None if listener is None else listener.ring)
+        self._listener = listener
         try:
-            self._report, self._value = self._to.send(
-                Request(self._work.arguments, self._left, ring), self._refs
-            )
+            self._report, self._value = self._to.send(request, self._refs)
         except (TypeError, pickle.PicklingError) as error:
+            self._stop_listening()
             raise self._not_sent(error) from error
-        self._listener = None if ring is None else Listener(ring, self._on_begun, self._on_item)
 
     async def _follow(self) -> Result:
         """Wait for the end, and try again what may run twice and was lost (DESIGN F3)."""
@@ -88,8 +87,9 @@ class RayRunning:
                 _log.warning("%s was lost on Ray and is tried again: %s", self._work.tool.name, error)
                 self._send()
             else:
-                if self._listener is not None:
-                    await self._listener.close(report.rings)
+                if self._listener is not None and self._is_heard:
+                    await self._listener.wait(report.rings)
+                self._stop_listening()
                 return self._read(report)
 
     def _read(self, report: Report) -> Result:
@@ -108,8 +108,16 @@ class RayRunning:
         """After a loss. Both references hold the error, and Ray complains of one that nobody looks at."""
         with suppress(RayError):
             await self._value
+        self._stop_listening()
+
+    @property
+    def _is_heard(self) -> bool:
+        """Whether somebody else is told when it begins or yields."""
+        return self._work.begun is not None or self._work.progress is not None
+
+    def _stop_listening(self) -> None:
         if self._listener is not None:
-            await self._listener.close(0)
+            self._listener.close()
 
     def _lost(self, error: RayError) -> Result:
         if self._asked or isinstance(error, TaskCancelledError):

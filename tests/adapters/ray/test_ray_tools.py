@@ -1,6 +1,6 @@
 """Where tools run, and how their calls can be stopped."""
 
-# ruff: noqa: ASYNC110  # what workers do is seen in files alone
+# ruff: noqa: ASYNC110, ASYNC240  # what workers do is seen in files alone
 from __future__ import annotations
 
 import asyncio
@@ -249,21 +249,26 @@ def test_of_an_actor_only_the_methods_can_be_had() -> None:
 # --- stopping ---------------------------------------------------------------------------------------
 
 
-def test_a_call_that_only_reads_is_stopped_with_its_worker(tmp_path: Path) -> None:
-    @tool(pure=True)
-    def hold(begun: str) -> None:
-        Path(begun).write_text(str(os.getpid()))
-        tools.wait_for(f"{begun}.never")
+def _hold_by_pid(begun: str) -> None:
+    Path(begun).write_text(str(os.getpid()))
+    tools.wait_for(f"{begun}.never")
 
+
+async def _pid_in(path: Path) -> int:
+    await there(path)
+    while not (text := path.read_text()):
+        await asyncio.sleep(0.005)
+    return int(text)
+
+
+def test_a_call_that_only_reads_is_stopped_with_its_worker(tmp_path: Path) -> None:
     async def story() -> None:
-        async with session_of([hold]) as session:
-            (answer,) = await session.submit([call(1, "hold", begun=str(tmp_path / "begun"))])
-            await there(tmp_path / "begun")
+        async with session_of([_hold_by_pid], effects={"_hold_by_pid": "pure"}) as session:
+            (answer,) = await session.submit([call(1, "_hold_by_pid", begun=str(tmp_path / "begun"))])
+            pid = await _pid_in(tmp_path / "begun")
             assert session.cancel(answer.future)
             assert await answer.future.wait() == Cancelled("it was cancelled on request")
-            while not (pid := (tmp_path / "begun").read_text()):
-                await asyncio.sleep(0.005)
-            await gone(int(pid))
+            await gone(pid)
 
     run(story())
 
@@ -364,27 +369,19 @@ def test_what_is_timed_out_and_goes_on_keeps_its_claims_until_it_ends(tmp_path: 
 
 def test_closing_a_session_ends_what_it_left_on_ray(tmp_path: Path) -> None:
     async def story() -> None:
-        effects = {"hold": {"writes": "a"}}
-        session = Session([tools.hold], effects=effects, executor=RayExecutor())
-        begun, never = tmp_path / "begun", tmp_path / "never"
-        await session.submit([call(1, "hold", begun=str(begun), path=str(never))])
-        await there(begun)
+        kinds: list[str] = []
+        session = Session(
+            [_hold_by_pid],
+            effects={"_hold_by_pid": {"writes": "a"}},
+            executor=RayExecutor(),
+            on_event=lambda event: kinds.append(event.kind),
+        )
+        await session.submit([call(1, "_hold_by_pid", begun=str(tmp_path / "begun"))])
+        pid = await _pid_in(tmp_path / "begun")
+        while "begun" not in kinds:
+            await asyncio.sleep(0.005)
         finished = await session.close(timeout=0.2)
         assert len(finished.left) == 1
+        await gone(pid)
 
     run(story())
-    assert _running_tasks() == 0
-
-
-@ray.remote(num_cpus=0)
-def _nothing() -> None: ...
-
-
-def _running_tasks() -> int:
-    """Slots that are taken, once Ray has noticed."""
-    resources: Any = ray.available_resources
-    for _ in range(600):
-        if resources().get("CPU") == 4:
-            return 0
-        ray.get(_nothing.remote())
-    return 4 - int(resources().get("CPU", 0))
