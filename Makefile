@@ -71,6 +71,7 @@ bench: venv litellm
 	$(BIN)/python -m benchmarks.adapters --json
 	$(BIN)/python -m benchmarks.page --json
 	$(BIN)/python -m benchmarks.mcp --json
+	$(BIN)/python -m benchmarks.ray_overhead --json
 	$(LITELLM)/bin/python -m benchmarks.adapters --only litellm --json
 	$(BIN)/python -m benchmarks.fidelity --tasks 2000 --json
 

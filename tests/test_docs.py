@@ -35,8 +35,8 @@ ASSERTING = [*GUIDE, *(DOCS / name for name in ("labels.md", "engine.md", "conce
 """They say much, and show it."""
 REFERENCE = sorted((DOCS / "reference").glob("*.md"))
 ADAPTERS = sorted((DOCS / "adapters").glob("*.md"))
-ELSEWHERE = [DOCS / "adapters" / "litellm.md"]
-"""It runs in an environment of its own, where `tests/adapters/litellm` executes it."""
+ELSEWHERE = [DOCS / "adapters" / name for name in ("litellm.md", "ray.md")]
+"""They need something of their own, an environment or a cluster: the tests of these adapters execute them."""
 SLOW = [LOOPS, DOCS / "engine.md", DOCS / "tutorial.md", TRACE, *ADAPTERS]  # they load SDKs and frameworks
 RUN = [
     pytest.param(page, marks=pytest.mark.slow) if page in SLOW else page

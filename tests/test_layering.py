@@ -98,6 +98,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "pydantic": ("adapters", "depgraph.declaration", "schema", "tools"),
     "pydantic_core": ("adapters", "depgraph.declaration", "futures.projection", "schema"),
     "pydantic_ai": ("adapters.pydantic_ai",),
+    "ray": ("adapters.ray",),
     "rich": ("cli", "trace"),
     "smolagents": ("adapters.smolagents",),
     "starlette": ("adapters.mcp_proxy",),
