@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import time
 from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -25,6 +26,8 @@ from asyncfc.tools import Tool
 
 _log = logging.getLogger("asyncfc")
 
+CLOSE_S = 1.0
+"""Seconds for which `close` tries to end calls."""
 OURS = frozenset(("max_retries", "num_returns", "retry_exceptions", "max_task_retries"))
 """Options of Ray that follow from what a tool declares."""
 
@@ -115,12 +118,14 @@ class RayExecutor:
         return running
 
     def close(self) -> None:
-        """End what still runs on Ray, and the actors. Work that comes later goes to new workers."""
+        """End what still runs on Ray, and the actors. Work that comes later goes to new workers.
+
+        Blocks until that is done, at most for about a second.
+        """
         if ray.is_initialized():
-            for running in list(self._running):
-                running.end()
             for home in self._homes:
                 home.end()
+            _end([running for running in self._running if not running.outcome.done()])
             self._ears.close()
         self._homes.clear()
         self._fallback.close()
@@ -150,6 +155,16 @@ class RayExecutor:
         if name in self._options:
             return self._options[name]
         return next((given for pattern, given in self._options.items() if fnmatchcase(name, pattern)), None)
+
+
+def _end(running: Sequence[RayRunning]) -> None:
+    """Stop calls, whatever that leaves half done. Ray passes over a request that comes soon after another."""
+    deadline = time.monotonic() + CLOSE_S  # workers know nothing of the time of a loop
+    while running and time.monotonic() < deadline:
+        for each in running:
+            each.end()
+        ended, _ = ray.wait([each.report for each in running], num_returns=len(running), timeout=0.1)
+        running = [each for each in running if each.report not in ended]
 
 
 def _must_tell(work: Work, to: Destination) -> bool:

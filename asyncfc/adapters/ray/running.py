@@ -53,32 +53,37 @@ class RayRunning:
             return False
         self._asked = True
         # Alone: what it has rung so far is a task of its own to Ray.
-        ray.cancel(self._report, force=self._to.force, recursive=self._to.force)
+        ray.cancel(self.report, force=self._to.force, recursive=self._to.force)
         return True
 
     def end(self) -> None:
         """Nobody needs the call any more: it is stopped, whatever that leaves half done."""
-        if not self.outcome.done():
-            self._asked = True
-            with suppress(ValueError):  # a call of an actor, which is ended itself
-                ray.cancel(self._report, force=True)
+        self._asked = True
+        with suppress(ValueError):  # a call of an actor, which is ended itself
+            ray.cancel(self.report, force=True)
 
     def _send(self) -> None:
         listener = None if self._ears is None else self._ears.listen(self._on_begun, self._on_item)
         request = Request(self._work.arguments, self._left, None if listener is None else listener.ring)
         self._listener = listener
         try:
-            self._report, self._value = self._to.send(request, self._refs)
+            self.report, self._value = self._to.send(request, self._refs)
         except (TypeError, pickle.PicklingError) as error:
             self._stop_listening()
             raise self._not_sent(error) from error
 
     async def _follow(self) -> Result:
+        try:
+            return await self._result()
+        finally:
+            self._stop_listening()
+
+    async def _result(self) -> Result:
         """Wait for the end, and try again what may run twice and was lost (DESIGN F3)."""
         tries = self._to.tries
         while True:
             try:
-                report: Report = await self._report
+                report: Report = await self.report
             except RayError as error:
                 await self._let_go()
                 tries -= 1
@@ -89,7 +94,6 @@ class RayRunning:
             else:
                 if self._listener is not None and self._is_heard:
                     await self._listener.wait(report.rings)
-                self._stop_listening()
                 return self._read(report)
 
     def _read(self, report: Report) -> Result:

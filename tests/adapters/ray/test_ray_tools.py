@@ -367,20 +367,13 @@ def test_what_is_timed_out_and_goes_on_keeps_its_claims_until_it_ends(tmp_path: 
     run(story())
 
 
-def test_closing_a_session_ends_what_it_left_on_ray(tmp_path: Path) -> None:
+@pytest.mark.parametrize("timeout", [0, 0.01, 0.3])
+def test_closing_a_session_ends_what_it_left_on_ray(timeout: float, tmp_path: Path) -> None:
     async def story() -> None:
-        kinds: list[str] = []
-        session = Session(
-            [_hold_by_pid],
-            effects={"_hold_by_pid": {"writes": "a"}},
-            executor=RayExecutor(),
-            on_event=lambda event: kinds.append(event.kind),
-        )
+        session = Session([_hold_by_pid], effects={"_hold_by_pid": {"writes": "a"}}, executor=RayExecutor())
         await session.submit([call(1, "_hold_by_pid", begun=str(tmp_path / "begun"))])
         pid = await _pid_in(tmp_path / "begun")
-        while "begun" not in kinds:
-            await asyncio.sleep(0.005)
-        finished = await session.close(timeout=0.2)
+        finished = await session.close(timeout=timeout)
         assert len(finished.left) == 1
         await gone(pid)
 
