@@ -74,7 +74,7 @@ class Ears:
         listener = Listener(Ring(self._pickled, number), begun, item, self._forget)
         self._listeners[number] = listener
         loop = asyncio.get_running_loop()
-        if self._task is None or self._task.done() or self._task.get_loop() is not loop:
+        if self._task is None or self._task.done() or self._task.get_loop() is not loop:  # of another run
             self._task = loop.create_task(self._hear())
         return listener
 
@@ -97,6 +97,7 @@ class Ears:
         self._listeners.pop(number, None)
         if not self._listeners and self._task is not None:
             self._task.cancel()
+            self._task = None  # who listens next, perhaps at once, does so with a task that lives
 
 
 class Listener:

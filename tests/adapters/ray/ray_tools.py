@@ -135,10 +135,12 @@ def die_once(path: str) -> str:
     return f"try {Path(path).read_text().count(chr(10))}"
 
 
-def hold_then_note(begun: str, path: str, noted: str) -> str:
-    hold(begun, path)
-    note(noted)
-    return "noted"
+def die_when_told(path: str, go: str) -> str:
+    """Kill the worker, the first time, as soon as the test says so."""
+    if note(path) == 1:
+        wait_for(go)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
 
 
 class Counter:

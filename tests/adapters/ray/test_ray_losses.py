@@ -120,6 +120,24 @@ def test_a_lost_call_is_sent_again_only_if_it_may_run_twice(
     run(story())
 
 
+def test_each_try_tells_when_it_begins(tmp_path: Path) -> None:
+    kinds: list[str] = []
+
+    def listen(event: Any) -> None:
+        kinds.append(event.kind)
+        if event.kind == "begun":
+            (tmp_path / "go").touch()
+
+    async def story() -> None:
+        effects = {"die_when_told": {"reads": "fs:{path}"}}
+        async with session_of([tools.die_when_told], effects=effects, on_event=listen) as session:
+            path, go = str(tmp_path / "tries"), str(tmp_path / "go")
+            assert await values(session, call(1, "die_when_told", path=path, go=go)) == ["done"]
+
+    run(story())
+    assert [kind for kind in kinds if kind in {"begun", "settled"}] == ["begun", "begun", "settled"]
+
+
 @pytest.mark.parametrize("effects", [{"pure": True}, {"reads": "fs:{path}"}])
 @pytest.mark.parametrize("retries", [0, 2])
 def test_it_is_not_tried_for_ever(effects: dict[str, Any], retries: int, tmp_path: Path) -> None:
