@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -9,17 +10,24 @@ from typing import Any
 
 import ray
 
-from asyncfc.adapters.ray.job import Done, Job, Recipe, Request
+from asyncfc.adapters.ray.job import Done, Job, Recipe, Report, Request
+from asyncfc.adapters.ray.turns import Turns
 from asyncfc.errors import DeclarationError
 from asyncfc.signature import is_async
 from asyncfc.tools import Tool
+
+AT_A_TIME = 1000
+"""Calls that share the event loop of an actor, if nothing else is said. As in Ray."""
 
 
 class Home:
     """The actor itself, as the executor sees it.
 
     - `handle`: Ray's. `kind`: the class of the object in it; `asynchronous`: some method of that is.
-    - `restarts`: Ray may make the object anew when it was lost. `dead`: it was, or was ended.
+    - `restarts`: Ray may make the object anew when it was lost.
+    - `sent`: the number of the newest call; `lost`: of the one that was the newest when it became known
+      that the actor had died. Those after that have not run.
+    - `turns`: of the calls.
     """
 
     def __init__(
@@ -28,16 +36,21 @@ class Home:
         self.kind = kind
         self.asynchronous = any(_is_async(member) for _, member in inspect.getmembers(kind))
         self.restarts = bool(options.get("max_restarts"))
-        self.dead = False
+        self.sent = -1
+        self.lost: int | None = None
+        size = options.get("max_concurrency") or (AT_A_TIME if self.asynchronous else 1)
         host: Any = ray.remote(_AsyncHost if self.asynchronous else _Host)
         try:
+            if self.asynchronous:  # the request to stop a call must not wait for a call to end
+                options = {**options, "max_concurrency": size + 1}
             self.handle = host.options(**options).remote(kind, tuple(args), dict(kwargs))
         except (TypeError, ValueError) as error:
             raise DeclarationError(f"the actor of {kind.__name__}: {error}") from error
+        self.turns = Turns(size, self.handle.__ray_ready__.remote())
 
     def end(self) -> None:
         """End the actor."""
-        self.dead = True
+        self.lost = self.sent
         ray.kill(self.handle)
 
 
@@ -95,9 +108,33 @@ class _Host:
 class _AsyncHost(_Host):
     """The same where some method is asynchronous: calls then share the loop of the actor."""
 
+    def __init__(self, kind: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        super().__init__(kind, args, kwargs)
+        self._running: dict[int, asyncio.Task[Any]] = {}
+        self._stopped: set[int] = set()
+
     async def run(self, recipe: Recipe, request: Request, *data: Any) -> Done:  # type: ignore[override]
         """Run a call to its end."""
-        return await self._job(recipe, request, data).run_async()
+        number = request.number
+        if number in self._stopped:
+            self._stopped.discard(number)
+            return Report(stopped="before it began"), None
+        task = asyncio.current_task()
+        assert task is not None
+        self._running[number] = task
+        try:
+            return await self._job(recipe, request, data).run_async()
+        except asyncio.CancelledError:
+            return Report(stopped="while it ran"), None
+        finally:
+            del self._running[number]
+
+    async def stop(self, number: int) -> None:
+        """Cancel a call, which may be on its way still."""
+        if number in self._running:
+            self._running[number].cancel()
+        else:
+            self._stopped.add(number)
 
 
 def _is_async(member: Any) -> bool:

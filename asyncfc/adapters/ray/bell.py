@@ -7,7 +7,6 @@ stream that was asked to stop ends for the program while its work goes on, and s
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeAlias
@@ -60,17 +59,15 @@ class Ears:
     def __init__(self) -> None:
         self._bell: Any = None
         self._pickled = b""
-        self._numbers = itertools.count()
         self._listeners: dict[int, Listener] = {}
         self._count = 0
         self._task: asyncio.Task[None] | None = None
 
-    def listen(self, begun: Callable[[], object], item: Callable[[Any], object]) -> Listener:
-        """Listen to a new call."""
+    def listen(self, number: int, begun: Callable[[], object], item: Callable[[Any], object]) -> Listener:
+        """Listen to a new call, or a new try, of this number."""
         if self._bell is None:
             self._bell = _start_bell()
             self._pickled = pickled(self._bell) or b""
-        number = next(self._numbers)
         listener = Listener(Ring(self._pickled, number), begun, item, self._forget)
         self._listeners[number] = listener
         loop = asyncio.get_running_loop()
@@ -85,9 +82,18 @@ class Ears:
             ray.kill(bell)
 
     async def _hear(self) -> None:
-        with suppress(RayError):  # the bell is gone; the ends of the calls will be known all the same
-            while self._listeners:
-                rung: list[Rung] = await self._bell.heard.remote(self._count)
+        while self._listeners and self._bell is not None:
+            bell, name = self._bell, self._pickled
+            try:
+                rung: list[Rung] = await bell.heard.remote(self._count)
+            except RayError:  # it is gone; the ends of the calls will be known all the same
+                rung = []
+                for listener in self._listeners.values():
+                    if listener.ring.bell == name:
+                        listener.give_up()
+                if self._bell is bell:
+                    self._bell, self._count = None, 0
+            if self._bell is bell:
                 self._count += len(rung)
                 for call, place, what in rung:
                     if call in self._listeners:
@@ -117,6 +123,7 @@ class Listener:
         self._count = 0
         self._early: dict[int, Any] = {}
         self._news = asyncio.Event()
+        self._in_vain = False
 
     def hear(self, place: int, what: Any) -> None:
         """The call has told something."""
@@ -131,9 +138,14 @@ class Listener:
         """The call has ended: hear what is still under way."""
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_S):
-                while self._count < rings:
+                while self._count < rings and not self._in_vain:
                     self._news.clear()
                     await self._news.wait()
+
+    def give_up(self) -> None:
+        """Nothing more can be heard."""
+        self._in_vain = True
+        self._news.set()
 
     def close(self) -> None:
         """Nobody listens to the call any more."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 import ray
 
@@ -73,7 +73,7 @@ class RayExecutor:
         self._options = {name: _checked(name, given) for name, given in (options or {}).items()}
         self._retries = retries
         self._fallback = fallback or LocalExecutor(MemoryStore())
-        self._destinations: dict[Tool, Destination | None] = {}
+        self._destinations: WeakKeyDictionary[Tool, Destination | None] = WeakKeyDictionary()
         self._homes: list[Home] = []
         self._running: WeakSet[RayRunning] = WeakSet()
         self._ears = Ears()
@@ -105,11 +105,7 @@ class RayExecutor:
         return RayActor(home)
 
     def start(self, work: Work) -> Running:
-        """Start the work where its tool belongs.
-
-        Raises:
-            NotTransferable: an argument cannot be sent.
-        """
+        """Start the work where its tool belongs."""
         to = self._destination(work.tool)
         if to is None:
             return FetchingRunning(self._fallback, work) if work.sites else self._fallback.start(work)
@@ -163,6 +159,9 @@ def _end(running: Sequence[RayRunning]) -> None:
     while running and time.monotonic() < deadline:
         for each in running:
             each.end()
+        running = [each for each in running if each.report is not None]
+        if not running:
+            return
         ended, _ = ray.wait([each.report for each in running], num_returns=len(running), timeout=0.1)
         running = [each for each in running if each.report not in ended]
 
@@ -171,7 +170,7 @@ def _must_tell(work: Work, to: Destination) -> bool:
     """Whether somebody has to know when the work begins, or what it yields."""
     function = work.tool.function
     yields = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-    return work.begun is not None or not to.stops or (yields and work.progress is not None)
+    return work.begun is not None or to.tells or (yields and work.progress is not None)
 
 
 def _may_leave(tool: Tool) -> bool:

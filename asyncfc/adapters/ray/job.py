@@ -10,12 +10,14 @@ import asyncio
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from types import FrameType
 from typing import Any, NamedTuple, TypeAlias
 
+import ray
 from ray import cloudpickle
 
 from asyncfc.adapters.ray.values import HEAD_CHARS, About, Left
@@ -46,10 +48,12 @@ class Request(NamedTuple):
     arguments: dict[str, Any]
     left: Left
     ring: Ring | None
+    number: int
+    """Of this try, among all calls of the program."""
 
 
 class Report(NamedTuple):
-    """How a call ended. One of the first three is set."""
+    """How a call ended. One of the first four is set."""
 
     value: Value | None = None
     """A small value."""
@@ -57,6 +61,8 @@ class Report(NamedTuple):
     """A value that stays in the object store."""
     failure: bytes | None = None
     """What the tool raised, see `revive`."""
+    stopped: str | None = None
+    """When it was stopped."""
     own: bytes | None = None
     """What the tool returned, pickled, if that is more than its JSON form."""
     rings: int = 0
@@ -112,12 +118,12 @@ class Job:
     def run(self) -> Done:
         """Run the call to its end in this thread."""
         try:
-            with _undisturbed():
-                value = self._begin()
-                if streams.is_awaitable(value) or streams.is_async_stream(value):
-                    value = asyncio.run(self._complete(value))
-                elif streams.is_stream(value):
-                    value = streams.drain(value, self._take)
+            _DEAF.begin()
+            value = self._begin()
+            if streams.is_awaitable(value) or streams.is_async_stream(value):
+                value = asyncio.run(self._complete(value))
+            elif streams.is_stream(value):
+                value = streams.drain(value, self._take)
             return self._reported(value)
         except BaseException as error:
             return self._failed(error)
@@ -135,7 +141,7 @@ class Job:
             return self._failed(error)
 
     def _begin(self) -> Any:
-        arguments, left, _ = self._request
+        arguments, left, _, _ = self._request
         self._ring(BEGUN)
         tool = self._make()
         if left.sites:
@@ -199,20 +205,36 @@ def _bell(handle: bytes) -> Any:
     return pickle.loads(handle)  # noqa: S301  # both ends are ours
 
 
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ray asks a task to stop by an interrupt in its main thread, wherever that is: not within a tool.
+class _Deaf:
+    """Handles SIGINT in a worker, by which Ray asks a task to stop: not once a call has begun.
 
-    A call that may be stopped is stopped with its whole process; any other one runs to its end.
+    A call that may be stopped is stopped with its whole process; any other one runs to its end. That holds
+    until Ray has its result: an interrupt on the way out would be told as if the tool had not run.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+
+    def __init__(self) -> None:
+        self._task: str | None = None
+        self._before: Any = None
+
+    def begin(self) -> None:
+        """A call begins in this thread."""
+        if threading.current_thread() is threading.main_thread():
+            self._task = _task()
+            if signal.getsignal(signal.SIGINT) is not self:
+                self._before = signal.signal(signal.SIGINT, self)
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if callable(self._before) and _task() != self._task:
+            self._before(number, frame)
+
+
+_DEAF = _Deaf()
+
+
+def _task() -> str | None:
+    context: Any = ray.get_runtime_context()
+    found: str | None = context.get_task_id()
+    return found
 
 
 _SHORT = (type(None), bool, int, float)

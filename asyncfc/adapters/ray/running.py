@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import pickle
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, TaskCancelledError
 
 from asyncfc.adapters.ray.bell import Ears, Listener
-from asyncfc.adapters.ray.destinations import Destination
+from asyncfc.adapters.ray.destinations import AsTask, Destination
 from asyncfc.adapters.ray.job import Report, Request, pickled
 from asyncfc.adapters.ray.values import NOTHING_LEFT, Left, RemoteValue
 from asyncfc.errors import NotTransferable
@@ -21,6 +23,7 @@ from asyncfc.execution.work import Result, Work
 from asyncfc.futures.outcome import Cancelled, Failure, Value
 
 _log = logging.getLogger("asyncfc")
+_NUMBERS = itertools.count()
 
 
 class RayRunning:
@@ -31,52 +34,73 @@ class RayRunning:
         work: the call.
         ears: hear when it begins, and what it yields; None: nobody has to know.
 
-    Raises:
-        NotTransferable: an argument cannot be sent.
     """
 
     def __init__(self, to: Destination, work: Work, ears: Ears | None) -> None:
         self._to = to
         self._work = work
         self._ears = ears
-        self._left, values = Left.of(work.sites) if work.sites else (NOTHING_LEFT, [])
-        self._refs = [v.ref if isinstance(v, RemoteValue) else ray.put(v.get()) for v in values]
+        self._left, self._values = Left.of(work.sites) if work.sites else (NOTHING_LEFT, [])
+        self._refs: list[Any] = []
+        self._value: Any = None
         self._listener: Listener | None = None
         self._begun = False
         self._asked = False
-        self._send()
+        self.report: Any = None
+        """The reference of it, once the call is sent."""
+        self._turn = None if to.turns is None else to.turns.take()
         self.outcome = self.ended = asyncio.get_running_loop().create_task(self._follow())
+        self.outcome.add_done_callback(self._on_done)
 
     def cancel(self) -> bool:
         """See `Running.cancel`."""
-        if self.outcome.done() or (self._begun and not self._to.stops):
+        if self.outcome.done():
             return False
+        if self.report is not None:
+            if not self._to.stops and (self._begun or self._to.at_once):
+                return False
+            self._to.stop(self._request, self.report)
+        elif self._turn is not None:
+            self._turn.cancel()
         self._asked = True
-        # Alone: what it has rung so far is a task of its own to Ray.
-        ray.cancel(self.report, force=self._to.force, recursive=self._to.force)
         return True
 
     def end(self) -> None:
         """Nobody needs the call any more: it is stopped, whatever that leaves half done."""
         self._asked = True
-        with suppress(ValueError):  # a call of an actor, which is ended itself
+        if self.report is None:
+            if self._turn is not None:
+                self._turn.cancel()
+        elif isinstance(self._to, AsTask):  # an actor is ended itself
             ray.cancel(self.report, force=True)
 
     def _send(self) -> None:
-        listener = None if self._ears is None else self._ears.listen(self._on_begun, self._on_item)
-        request = Request(self._work.arguments, self._left, None if listener is None else listener.ring)
+        number = next(_NUMBERS)
+        listener = None if self._ears is None else self._ears.listen(number, self._on_begun, self._on_item)
+        ring = None if listener is None else listener.ring
+        self._request = Request(self._work.arguments, self._left, ring, number)
         self._listener = listener
-        try:
-            self.report, self._value = self._to.send(request, self._refs)
-        except (TypeError, pickle.PicklingError) as error:
-            self._stop_listening()
-            raise self._not_sent(error) from error
+        self.report, self._value = self._to.send(self._request, self._refs)
 
     async def _follow(self) -> Result:
+        if self._turn is not None:
+            await asyncio.wait([self._turn])
+        if self._asked:
+            return Result(Cancelled("cancelled before it began"))
         try:
-            return await self._result()
-        finally:
-            self._stop_listening()
+            self._refs = [v.ref if isinstance(v, RemoteValue) else ray.put(v.get()) for v in self._values]
+            self._send()
+        except (TypeError, pickle.PicklingError) as error:
+            return Result(Failure(self._not_sent(error)))
+        return await self._result()
+
+    def _on_done(self, _: object) -> None:
+        """It is over, perhaps with its loop. What keeps large values, or who was told, is let go."""
+        self._stop_listening()
+        if self._to.turns is not None:
+            self._to.turns.leave(self._turn)
+        self._values, self._refs, self._value, self._listener = [], [], None, None
+        self._work = replace(self._work, begun=None, progress=None, sites=())
 
     async def _result(self) -> Result:
         """Wait for the end, and try again what may run twice and was lost (DESIGN F3)."""
@@ -98,6 +122,8 @@ class RayRunning:
 
     def _read(self, report: Report) -> Result:
         tool = self._work.tool.name
+        if report.stopped is not None:
+            return Result(Cancelled(f"cancelled {report.stopped}"))
         if report.failure is not None:
             try:
                 return Result(Failure(revive(report.failure)))
@@ -127,7 +153,7 @@ class RayRunning:
         if self._asked or isinstance(error, TaskCancelledError):
             waited = self._listener is not None and not self._begun
             return Result(Cancelled("cancelled before it began" if waited else "cancelled while it ran"))
-        return Result(Failure(self._to.failure(error)))
+        return Result(Failure(self._to.failure(self._request, error)))
 
     def _not_sent(self, error: Exception) -> NotTransferable:
         names = [name for name, value in self._work.arguments.items() if pickled(value) is None]

@@ -3,6 +3,7 @@
 # ruff: noqa: ASYNC110  # what workers do is seen in files alone
 from __future__ import annotations
 
+import _thread
 import asyncio
 import os
 import signal
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_serializer
 
 from asyncfc import tool
 
@@ -102,6 +103,23 @@ def fail(code: int) -> None:
 @tool(pure=True)
 def interrupt() -> None:
     raise KeyboardInterrupt
+
+
+class Said(BaseModel):
+    said: str
+
+    @model_serializer
+    def _interrupted(self) -> dict[str, str]:
+        _thread.interrupt_main()
+        for _ in range(1000):  # where it would be felt
+            pass
+        return {"said": self.said}
+
+
+def interrupted() -> Said:
+    """Be interrupted while at work, and while the result is written down."""
+    _thread.interrupt_main()
+    return Said(said="done")
 
 
 @tool(pure=True)

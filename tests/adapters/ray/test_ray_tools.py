@@ -20,6 +20,7 @@ from asyncfc import (
     Failure,
     NotTransferable,
     ResourceQuarantined,
+    Runtime,
     Session,
     Tool,
     ToolTimeout,
@@ -177,6 +178,37 @@ def test_a_function_that_no_worker_can_import_is_named(monkeypatch: pytest.Monke
     run(story())
 
 
+def test_an_interrupt_changes_nothing_once_a_write_has_begun() -> None:
+    """It is how Ray asks a task to stop, and may come late."""
+
+    async def story() -> None:
+        effects = {"interrupted": {"writes": "a"}}
+        async with session_of([tools.interrupted], effects=effects) as session:
+            assert await values(session, call(1, "interrupted")) == [{"said": "done"}]
+
+    run(story())
+
+
+def test_a_bell_that_died_is_replaced() -> None:
+    kinds: list[str] = []
+
+    async def story() -> None:
+        executor = RayExecutor()
+        listening = session_of([tools.where], executor, on_event=lambda event: kinds.append(event.kind))
+        async with listening as session:
+            await values(session, call(1, "where"))
+            number, dead = 2, executor._ears._bell
+            ray.kill(dead)
+            while executor._ears._bell is dead:
+                await values(session, call(number, "where"))  # perhaps unheard
+                number += 1
+            kinds.clear()
+            await values(session, call(number, "where"))
+
+    run(story())
+    assert "begun" in kinds
+
+
 def test_what_a_stream_yields_is_told_as_it_comes_and_in_order() -> None:
     seen: list[Any] = []
 
@@ -302,6 +334,105 @@ def test_a_write_that_waits_for_a_worker_is_taken_back(tmp_path: Path) -> None:
             path.touch()
             assert (await holding.future.wait()).unwrap() == "done"
             assert not noted.exists()
+
+    run(story())
+
+
+def test_a_call_that_waits_for_its_actor_is_taken_back_and_one_that_has_begun_is_not(tmp_path: Path) -> None:
+    async def story() -> None:
+        executor = RayExecutor()
+        patient, nothing = {"writes": "held"}, {"writes": "added.{by}"}
+        counter = executor.actor(tools.Counter)
+        effects: dict[str, Any] = {"hold": patient, "add": nothing, "total": "read"}
+        async with session_of(
+            [counter.hold, counter.add, counter.total], executor, effects=effects
+        ) as session:
+            begun, path = tmp_path / "begun", tmp_path / "go"
+            hold, add = await session.submit(
+                [call(1, "hold", begun=str(begun), path=str(path)), call(2, "add", by=1)]
+            )
+            await there(begun)
+            assert session.cancel(hold.future) is False
+            assert session.cancel(add.future) is True
+            path.touch()
+            assert (await hold.future.wait()).unwrap() == "done"
+            assert isinstance(await add.future.wait(), Cancelled)
+            assert await values(session, call(3, "total")) == [0]
+
+    run(story())
+
+
+def test_a_call_of_an_actor_that_finds_no_machine_is_taken_back() -> None:
+    async def story() -> None:
+        executor = RayExecutor()
+        nowhere = executor.actor(tools.Slow, resources={"nowhere": 1})
+        counter = executor.actor(tools.Counter, resources={"nowhere": 1})
+        async with session_of([nowhere.cancels, counter.total, counter.add], executor) as session:
+            answers = await session.submit(
+                [call(1, "cancels"), call(2, "total"), call(3, "total"), call(4, "add", by=1)]
+            )
+            await asyncio.sleep(0)
+            for answer in answers[:3]:
+                assert session.cancel(answer.future)
+                assert isinstance(await answer.future.wait(), Cancelled)
+            assert len((await session.close(timeout=0)).left) == 1
+
+    run(story())
+
+
+def test_a_call_that_cannot_be_sent_leaves_its_turn_to_others() -> None:
+    async def story() -> None:
+        async def make_lock() -> Any:
+            return tools.lock.function()
+
+        executor = RayExecutor()
+        counter = executor.actor(tools.Counter)
+        async with session_of([make_lock, counter.add], executor, effects={"make_lock": "pure"}) as session:
+            assert await values(session, call(1, "add", by=1)) == [[0, 1]]
+            _, refused, added = await outcomes(
+                session, call(2, "make_lock"), call(3, "add", by="$this_1"), call(4, "add", by=2)
+            )
+            assert isinstance(refused, Failure)
+            assert isinstance(refused.error, NotTransferable)
+            assert added.unwrap() == [0, 1, 3]
+
+    run(story())
+
+
+def test_calls_whose_loop_has_ended_leave_their_turns_to_others(tmp_path: Path) -> None:
+    effects: dict[str, Any] = {"hold": {"writes": "a"}, "add": {"writes": "b"}}
+    begun, path = tmp_path / "begun", tmp_path / "go"
+    executor = RayExecutor()
+    counter = executor.actor(tools.Counter)
+    runtime = Runtime(executor=executor)
+
+    async def left_alone() -> None:
+        session = Session([counter.hold, counter.add], effects=effects, runtime=runtime)
+        await session.submit([call(1, "hold", begun=str(begun), path=str(path)), call(2, "add", by=1)])
+        await there(begun)
+
+    async def story() -> None:
+        path.touch()
+        async with Session([counter.total], runtime=Runtime(executor=executor)) as session:
+            assert await values(session, call(3, "total"), call(4, "total")) == [0, 0]
+
+    run(left_alone())
+    run(story())
+    executor.close()
+
+
+def test_a_call_is_stopped_also_where_no_other_can_run_beside_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        executor = RayExecutor()
+        slow = executor.actor(tools.Slow, max_concurrency=1)
+        async with session_of([slow.sleep, slow.meet, slow.cancels], executor) as session:
+            (asleep,) = await session.submit([call(1, "sleep", begun=str(tmp_path / "begun"))])
+            await there(tmp_path / "begun")
+            two = await session.submit([call(2, "meet", of=2), call(3, "meet", of=2)])
+            for answer in (two[0], asleep, two[1]):
+                assert session.cancel(answer.future)
+                assert isinstance(await answer.future.wait(), Cancelled)
+            assert await values(session, call(4, "cancels")) == [1]
 
     run(story())
 

@@ -1,14 +1,15 @@
 # ruff: noqa: ASYNC240  # what workers do is seen in files alone
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from asyncfc import Failure, NotTransferable, Session, UnresolvedPath, ValueDropped
-from asyncfc.adapters.ray import RayExecutor
 from asyncfc.adapters.ray.values import HEAD_CHARS, RemoteValue
 from asyncfc.futures.outcome import Outcome
 from tests.adapters.ray import ray_tools as tools
@@ -222,16 +223,32 @@ def test_an_argument_that_cannot_be_sent_is_named() -> None:
 
 def test_a_value_that_is_dropped_is_freed_in_the_store() -> None:
     async def story() -> None:
-        executor = RayExecutor()
-        async with session_of(
-            [tools.big], executor, id="guide", max_retained_bytes=50_000, max_chars=10
-        ) as session:
+        settings: dict[str, Any] = {"max_retained_bytes": 50_000, "max_chars": 10, "on_event": _ignore}
+        async with session_of([tools.big], id="guide", **settings) as session:
+            names = []
             for number in range(2):
-                await values(session, call(number, "big", chars=40_000))
+                (outcome,) = await outcomes(session, call(number, "big", chars=40_000))
+                names.append(remote(outcome).ref.hex())
+                del outcome
                 with session.sampling():
                     pass
+            assert [name in _names() for name in names] == [False, True]
             (first,) = await session.submit([call(3, "big", chars="$a8md_1")])
             assert isinstance(first.error, ValueDropped)
             assert "the value of $a8md_1 is no longer kept: big returned" in first.text
 
-    run(story())
+    gc.disable()  # no cycle may keep it
+    try:
+        run(story())
+    finally:
+        gc.enable()
+
+
+def _ignore(_: object) -> None: ...
+
+
+def _names() -> set[str]:
+    """Of all values that this program holds on to."""
+    worker: Any = ray._private.worker.global_worker
+    counts = worker.core_worker.get_all_reference_counts()
+    return {name.decode() if isinstance(name, bytes) else name for name in counts}
