@@ -12,6 +12,7 @@ from tests.test_docs import DOCS, blocks_of, read
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     """The page starts one itself."""
+    ray.shutdown()
     yield
     ray.shutdown()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -10,57 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
-from ray.cluster_utils import Cluster
 
 from asyncfc import Failure, WorkerLost
 from asyncfc.adapters.ray import RayExecutor, ValueLost
 from asyncfc.adapters.ray.values import RemoteValue
 from tests.adapters.ray import ray_tools as tools
-from tests.adapters.ray.conftest import ROOT
+from tests.adapters.ray.conftest import Machines
 from tests.adapters.ray.stories import call, outcomes, run, session_of, there, values
-
-
-class Machines:
-    """A cluster of several machines, as far as Ray can tell; all are here."""
-
-    def __init__(self) -> None:
-        self._cluster: Any = Cluster(
-            initialize_head=True,
-            head_node_args={
-                "num_cpus": 4,
-                "include_dashboard": False,
-                "object_store_memory": 200 * 2**20,
-                "_system_config": {"health_check_period_ms": 200, "health_check_failure_threshold": 3},
-            },
-        )
-
-    def connect(self) -> None:
-        ray.init(
-            address=self._cluster.address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
-        )
-
-    def add(self, name: str) -> Any:
-        return self._cluster.add_node(num_cpus=2, resources={name: 2}, object_store_memory=100 * 2**20)
-
-    def lose(self, machine: Any) -> None:
-        self._cluster.remove_node(machine, allow_graceful=False)
-
-    def shutdown(self) -> None:
-        self._cluster.shutdown()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[Machines]:
-    machines = Machines()
-    machines.connect()
-    yield machines
-    ray.shutdown()
-    machines.shutdown()
-
 
 # --- workers ----------------------------------------------------------------------------------------
 
@@ -193,6 +148,29 @@ def test_the_state_of_an_actor_that_died_is_gone_and_no_call_goes_on_without_it(
     run(story())
 
 
+def test_of_calls_that_run_at_the_same_time_in_an_actor_that_dies_any_may_have_taken_effect(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        executor = RayExecutor()
+        counter = executor.actor(tools.Counter, max_concurrency=2)
+        effects = {"hold": {"writes": "a"}, "die": {"writes": "b"}, "add": {"writes": "c"}}
+        made = [counter.hold, counter.die, counter.add]
+        async with session_of(made, executor, effects=effects) as session:
+            begun = tmp_path / "begun"
+            (held,) = await session.submit([call(1, "hold", begun=str(begun), path=str(tmp_path / "never"))])
+            await there(begun)
+            died, after = await outcomes(session, call(2, "die"), call(3, "add", by=1))
+            texts = [str(outcome.error) for outcome in (died, await held.future.wait(), after)]  # type: ignore[union-attr]
+            assert texts == [
+                "die may or may not have taken effect: the actor of Counter died, and its state with it",
+                "hold may or may not have taken effect: the actor of Counter died, and its state with it",
+                "add did not run: the actor of Counter has died, and its state with it",
+            ]
+
+    run(story())
+
+
 def test_an_actor_that_may_be_made_anew_serves_the_calls_that_may_run_twice() -> None:
     async def story() -> None:
         executor = RayExecutor()
@@ -224,8 +202,14 @@ def test_an_object_that_cannot_be_made_fails_its_calls_and_says_why() -> None:
 FAR = {"num_cpus": 0, "resources": {"far": 1}}
 
 
-def test_a_lost_machine_fails_what_it_ran_and_loses_what_it_kept(cluster: Machines, tmp_path: Path) -> None:
-    machine = cluster.add("far")
+@pytest.fixture
+def several(cluster: Machines) -> Iterator[Machines]:
+    yield cluster
+    cluster.restore()
+
+
+def test_a_lost_machine_fails_what_it_ran_and_loses_what_it_kept(several: Machines, tmp_path: Path) -> None:
+    machine = several.add("far")
 
     def keep(chars: int) -> str:
         return "k" * chars
@@ -242,7 +226,7 @@ def test_a_lost_machine_fails_what_it_ran_and_loses_what_it_kept(cluster: Machin
             begun, never = tmp_path / "begun", tmp_path / "never"
             (held,) = await session.submit([call(3, "hold", begun=str(begun), path=str(never))])
             await there(begun)
-            cluster.lose(machine)
+            several.lose(machine)
             lost = await held.future.wait()
             assert isinstance(lost, Failure)
             assert isinstance(lost.error, WorkerLost)
@@ -254,14 +238,14 @@ def test_a_lost_machine_fails_what_it_ran_and_loses_what_it_kept(cluster: Machin
             with pytest.raises(ValueLost, match=r"the value that keep returned .* is gone"):
                 value.get()
             assert value.preview(20_000).startswith("kkk")
-            cluster.add("far")  # a pure tool may run again to give its value once more
+            several.add("far")  # a pure tool may run again to give its value once more
             assert await values(session, call(5, "length", thing=pure.future.handle)) == [500_000]
 
     run(story())
 
 
-def test_a_call_that_may_run_twice_goes_to_another_machine(cluster: Machines, tmp_path: Path) -> None:
-    machine = cluster.add("far off")
+def test_a_call_that_may_run_twice_goes_to_another_machine(several: Machines, tmp_path: Path) -> None:
+    machine = several.add("far off")
 
     async def story() -> None:
         executor = RayExecutor(options={"hold": {"num_cpus": 0, "resources": {"far off": 1}}})
@@ -270,8 +254,8 @@ def test_a_call_that_may_run_twice_goes_to_another_machine(cluster: Machines, tm
             (held,) = await session.submit([call(1, "hold", begun=str(begun), path=str(path))])
             await there(begun)
             path.touch()
-            cluster.lose(machine)
-            cluster.add("far off")
+            several.lose(machine)
+            several.add("far off")
             assert (await held.future.wait()).unwrap() == "done"
 
     run(story())
