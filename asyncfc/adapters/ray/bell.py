@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 import ray
 from ray.exceptions import RayError
@@ -25,32 +26,75 @@ Rung: TypeAlias = tuple[int, int, Any]
 
 
 class Bell:
-    """The actor. One for all calls of an executor, on the machine of the program."""
+    """The actor. One for all executors of a program, on its machine; each has a rope of its own."""
+
+    def __init__(self) -> None:
+        self._ropes: dict[str, Rope] = {}
+        self._untied: set[str] = set()
+
+    async def ring(self, rope: str, call: int, place: int, what: Any) -> None:
+        """A call tells something."""
+        if rope not in self._untied:
+            self._rope(rope).ring((call, place, what))
+
+    async def heard(self, rope: str, count: int) -> list[Rung]:
+        """So many things were heard: forget them, and tell the others as soon as there are any."""
+        return [] if rope in self._untied else await self._rope(rope).heard(count)
+
+    async def untie(self, rope: str) -> None:
+        """Nobody listens to this one any more."""
+        self._untied.add(rope)
+        if rope in self._ropes:
+            self._ropes.pop(rope).let_go()
+
+    def _rope(self, name: str) -> Rope:
+        return self._ropes.setdefault(name, Rope())
+
+
+class Rope:
+    """In the actor: what the calls of one executor have told."""
 
     def __init__(self) -> None:
         self._rung: list[Rung] = []
         self._first = 0  # of `_rung`, in the count of all
         self._news = asyncio.Event()
+        self._untied = False
 
-    async def ring(self, call: int, place: int, what: Any) -> None:
-        """A call tells something."""
-        self._rung.append((call, place, what))
+    def ring(self, rung: Rung) -> None:
+        """Keep something."""
+        self._rung.append(rung)
         self._news.set()
 
     async def heard(self, count: int) -> list[Rung]:
-        """So many things were heard: forget them, and tell the others as soon as there are any."""
+        """See `Bell.heard`."""
         del self._rung[: count - self._first]
         self._first = max(self._first, count)
-        while not self._rung:
+        while not self._rung and not self._untied:
             self._news.clear()
             await self._news.wait()
         return self._rung
 
+    def let_go(self) -> None:
+        """Whoever waits, waits no more."""
+        self._untied = True
+        self._news.set()
 
-def _start_bell() -> Any:
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    actor: Any = ray.remote(Bell)
-    return actor.options(num_cpus=0, max_concurrency=1000, scheduling_strategy=here).remote()
+
+def _bell() -> Any:
+    """The bell of this program. To start one takes as long as to start a worker."""
+    context: Any = ray.get_runtime_context()
+    here = NodeAffinitySchedulingStrategy(context.get_node_id(), soft=True)
+    return (
+        ray.remote(Bell)
+        .options(
+            name=f"asyncfc bell of {context.get_job_id()}",  # programs can share a namespace
+            get_if_exists=True,
+            num_cpus=0,
+            max_concurrency=10_000,
+            scheduling_strategy=here,
+        )
+        .remote()
+    )
 
 
 class Ears:
@@ -59,6 +103,7 @@ class Ears:
     def __init__(self) -> None:
         self._bell: Any = None
         self._pickled = b""
+        self._rope = ""
         self._listeners: dict[int, Listener] = {}
         self._count = 0
         self._task: asyncio.Task[None] | None = None
@@ -66,9 +111,9 @@ class Ears:
     def listen(self, number: int, begun: Callable[[], object], item: Callable[[Any], object]) -> Listener:
         """Listen to a new call, or a new try, of this number."""
         if self._bell is None:
-            self._bell = _start_bell()
+            self._bell, self._rope = _bell(), uuid4().hex
             self._pickled = pickled(self._bell) or b""
-        listener = Listener(Ring(self._pickled, number), begun, item, self._forget)
+        listener = Listener(Ring(self._pickled, self._rope, number), begun, item, self._forget)
         self._listeners[number] = listener
         loop = asyncio.get_running_loop()
         if self._task is None or self._task.done() or self._task.get_loop() is not loop:  # of another run
@@ -76,28 +121,32 @@ class Ears:
         return listener
 
     def close(self) -> None:
-        """End the bell."""
+        """Listen no more."""
         bell, self._bell, self._count = self._bell, None, 0
         if bell is not None:
-            ray.kill(bell)
+            bell.untie.remote(self._rope)
 
     async def _hear(self) -> None:
         while self._listeners and self._bell is not None:
-            bell, name = self._bell, self._pickled
+            bell, rope = self._bell, self._rope
             try:
-                rung: list[Rung] = await bell.heard.remote(self._count)
+                rung: list[Rung] = await bell.heard.remote(rope, self._count)
             except RayError:  # it is gone; the ends of the calls will be known all the same
                 rung = []
-                for listener in self._listeners.values():
-                    if listener.ring.bell == name:
-                        listener.give_up()
-                if self._bell is bell:
+                if self._rope == rope:
                     self._bell, self._count = None, 0
-            if self._bell is bell:
+            if self._rope != rope or self._bell is None:
+                self._give_up(rope)
+            else:
                 self._count += len(rung)
                 for call, place, what in rung:
                     if call in self._listeners:
                         self._listeners[call].hear(place, what)
+
+    def _give_up(self, rope: str) -> None:
+        for listener in self._listeners.values():
+            if listener.ring.rope == rope:
+                listener.give_up()
 
     def _forget(self, number: int) -> None:
         self._listeners.pop(number, None)

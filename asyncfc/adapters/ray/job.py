@@ -39,6 +39,7 @@ class Ring(NamedTuple):
 
     bell: bytes
     """The handle of a `Bell`, pickled: to read it anew would cost every call more than the ring itself."""
+    rope: str
     call: int
 
 
@@ -168,7 +169,7 @@ class Job:
     def _ring(self, what: Any) -> None:
         ring = self._request.ring
         if ring is not None:
-            _bell(ring.bell).ring.remote(ring.call, self._rings, what)
+            _bell(ring.bell).ring.remote(ring.rope, ring.call, self._rings, what)
             self._rings += 1
 
     def _reported(self, result: Any) -> Done:

@@ -49,10 +49,10 @@ class Machines:
 
     def restore(self) -> None:
         """Have only the first machine again, and Ray know it: else it would go on to use a lost one."""
-        for machine in self._added:
-            self._cluster.remove_node(machine, allow_graceful=True)
-        self._added.clear()
-        while sum(node["Alive"] for node in ray.nodes()) > 1:
+        for machine in tuple(self._added):
+            self.lose(machine)
+        nodes: Any = ray.nodes
+        while sum(node["Alive"] for node in nodes()) > 1:
             time.sleep(0.01)
 
     def shutdown(self) -> None:
