@@ -7,6 +7,8 @@ STAMP := $(VENV)/.installed
 PIN := --constraint constraints.txt
 LITELLM := .venv-litellm
 LITELLM_PIN := --constraint constraints-litellm.txt
+# Two processes share the tests, file by file.
+SHARED := --numprocesses 2 --dist loadgroup
 
 .DEFAULT_GOAL := check
 .PHONY: venv litellm demo test check lint coverage bench nightly site peers clean
@@ -40,13 +42,13 @@ demo: venv
 
 # Everything that must hold before a merge.
 test: lint litellm
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SHARED)
 	$(LITELLM)/bin/python -m pytest tests/adapters/litellm
 	@$(BIN)/python -m tests.peers
 
 # The fast part of `test`, for the edit loop.
 check: lint
-	$(BIN)/python -m pytest -m "not slow and not planted and not bfcl and not framework"
+	$(BIN)/python -m pytest $(SHARED) -m "not slow and not planted and not bfcl and not framework"
 
 lint: venv
 	$(BIN)/ruff check .
