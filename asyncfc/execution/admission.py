@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from asyncfc.execution.limits import Keys, Limits, Ticket
-from asyncfc.execution.line import NO_RANK, Rank
+from asyncfc.execution.limits import Keys, Limits
+from asyncfc.execution.line import NO_RANK, Rank, Ticket
 from asyncfc.execution.order import Order
 from asyncfc.execution.rates import Rates
 from asyncfc.execution.task import Task

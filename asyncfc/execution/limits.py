@@ -8,29 +8,14 @@ excludes starvation; `Line` says whose turn it is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from asyncfc.depgraph.effects import Claim
 from asyncfc.depgraph.resource import Label, overlaps, parse_label
 from asyncfc.errors import DeclarationError
-from asyncfc.execution.line import Line, Share, Ticket
-
-__all__ = ["Keys", "Limits", "Share", "Slots", "Ticket"]
+from asyncfc.execution.line import Share, Slots, Ticket
 
 GLOBAL = "*"
 TOOL = "tool:"
-
-
-@dataclass(slots=True, eq=False)
-class Slots:
-    """Of one limit. Invariant: somebody waits only while none is free."""
-
-    size: int
-    free: int
-    """Less than 0 if some were taken beyond the limit."""
-    place: int = 0
-    """In the fixed order; those of sessions come first."""
-    line: Line = field(default_factory=Line)
 
 
 class Keys:

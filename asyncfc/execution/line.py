@@ -19,10 +19,7 @@ from collections import deque
 from collections.abc import Sized
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
-
-if TYPE_CHECKING:
-    from asyncfc.execution.limits import Slots
+from typing import Any, NamedTuple, TypeAlias
 
 EVERY = 16
 """Of so many turns of a session one goes to the call that has waited the longest. That costs about 0.3 % of
@@ -184,6 +181,18 @@ class Line:
     def _is_due(self, turn: _Turn) -> bool:
         queue = self._waiting.get(turn.share)
         return queue is not None and queue.turn == turn.number
+
+
+@dataclass(slots=True, eq=False)
+class Slots:
+    """Of one limit. Invariant: somebody waits only while none is free."""
+
+    size: int
+    free: int
+    """Less than 0 if some were taken beyond the limit."""
+    place: int = 0
+    """In the fixed order; those of sessions come first."""
+    line: Line = field(default_factory=Line)
 
 
 Entry: TypeAlias = tuple[float, int, int, Ticket]

@@ -4,7 +4,8 @@ import pytest
 
 from asyncfc.depgraph.effects import EVERYTHING, NO_CLAIM, Claim
 from asyncfc.errors import DeclarationError
-from asyncfc.execution.limits import Limits, Ticket
+from asyncfc.execution.limits import Limits
+from asyncfc.execution.line import Ticket
 
 USERS = Claim.make([("db", "users")], [])
 

@@ -11,8 +11,8 @@ from asyncfc.depgraph.claims import ClaimIndex
 from asyncfc.execution import family, line, order, rates
 from asyncfc.execution.admission import Admission
 from asyncfc.execution.executors import LocalExecutor, Result, Work
-from asyncfc.execution.limits import Limits, Ticket
-from asyncfc.execution.line import Line, Share
+from asyncfc.execution.limits import Limits
+from asyncfc.execution.line import Line, Share, Ticket
 from asyncfc.execution.order import Order
 from asyncfc.execution.quarantine import Quarantine
 from asyncfc.execution.scheduler import Scheduler
