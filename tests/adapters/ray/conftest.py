@@ -20,14 +20,18 @@ class Machines:
     """
 
     def __init__(self) -> None:
-        self._added: list[Any] = []
+        self._added: dict[str, Any] = {}
         self._cluster: Any = Cluster(
             initialize_head=True,
             head_node_args={
                 "num_cpus": 4,
                 "include_dashboard": False,
                 "object_store_memory": 600 * 2**20,
-                "_system_config": {"health_check_period_ms": 200, "health_check_failure_threshold": 3},
+                "_system_config": {
+                    "health_check_initial_delay_ms": 500,
+                    "health_check_period_ms": 200,
+                    "health_check_failure_threshold": 3,
+                },
             },
         )
 
@@ -36,23 +40,21 @@ class Machines:
         if not ray.is_initialized():
             ray.init(address=self._cluster.address, log_to_driver=False, logging_level=logging.ERROR)
 
-    def add(self, name: str) -> Any:
-        """Add a machine with a resource of this name."""
-        machine = self._cluster.add_node(num_cpus=0, resources={name: 2}, object_store_memory=100 * 2**20)
-        self._added.append(machine)
-        return machine
+    def have(self, name: str) -> None:
+        """Have a machine with a resource of this name."""
+        if name not in self._added:
+            self._added[name] = self._cluster.add_node(
+                num_cpus=0, resources={name: 2}, object_store_memory=100 * 2**20
+            )
 
-    def lose(self, machine: Any) -> None:
-        """Have a machine fail."""
-        self._added.remove(machine)
-        self._cluster.remove_node(machine, allow_graceful=False)
+    def lose(self, name: str) -> None:
+        """Have it fail."""
+        self._cluster.remove_node(self._added.pop(name), allow_graceful=False)
 
-    def restore(self) -> None:
-        """Have only the first machine again, and Ray know it: else it would go on to use a lost one."""
-        for machine in tuple(self._added):
-            self.lose(machine)
+    def settle(self) -> None:
+        """Wait until Ray knows of what was lost: else it would go on to use that."""
         nodes: Any = ray.nodes
-        while sum(node["Alive"] for node in nodes()) > 1:
+        while sum(node["Alive"] for node in nodes()) > 1 + len(self._added):
             time.sleep(0.01)
 
     def shutdown(self) -> None:

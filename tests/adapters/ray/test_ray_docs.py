@@ -11,9 +11,11 @@ from tests.test_docs import DOCS, blocks_of, read
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    """The page starts one itself."""
+    """The page starts one itself, whatever clusters there are."""
     ray.shutdown()
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", "local")
+        yield
     ray.shutdown()
 
 
