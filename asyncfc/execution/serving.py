@@ -130,8 +130,12 @@ def _answer(target: Target, arguments: bytes, interrupt: _Interrupt) -> Reply:
         return Reply(FAILURE, packed_failure(target.tool, error))
 
 
-def function_of(target: Target) -> Any:
+def function_of(target: Target, advice: str = STAY_HERE) -> Any:
     """Import the function.
+
+    Args:
+        target: which.
+        advice: what to do if that cannot be.
 
     Raises:
         NotTransferable: this process cannot.
@@ -141,7 +145,7 @@ def function_of(target: Target) -> Any:
     except BaseException as error:
         raise NotTransferable(
             f"{target.tool} did not run: a worker process cannot import {target.path!r} from "
-            f"{target.module!r} ({_short(error)}); {STAY_HERE}"
+            f"{target.module!r} ({_short(error)}); {advice}"
         ) from error
 
 
@@ -191,16 +195,22 @@ def packed_failure(
         write: pickles.
         own_frames: how many of the outermost frames are not the tool's.
     """
-    trace = ""
     try:
-        trace = _trace(error, own_frames)
-        body = write((error, error.args, trace))
+        body = write((error, error.args, _trace(error, own_frames)))
         revive(body)  # many exceptions can be pickled but not read back
     except BaseException:
-        kind = type(error)
-        failed = ToolFailed(f"{tool} raised {kind.__module__}.{kind.__qualname__}: {_text(error, 2000)}")
-        return dumps((failed, failed.args, trace))
+        return packed_as_text(tool, error, own_frames=own_frames)
     return body
+
+
+def packed_as_text(tool: str, error: BaseException, *, own_frames: int = 1) -> bytes:
+    """The pickled error of ours that names an exception, with the traceback as text."""
+    trace = ""
+    with suppress(BaseException):
+        trace = _trace(error, own_frames)
+    kind = type(error)
+    failed = ToolFailed(f"{tool} raised {kind.__module__}.{kind.__qualname__}: {_text(error, 2000)}")
+    return dumps((failed, failed.args, trace))
 
 
 def _trace(error: BaseException, own_frames: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import ray
 
-from asyncfc.adapters.ray.job import Done, Job, Recipe, Report, Request
+from asyncfc.adapters.ray.job import Done, Job, Recipe, Report, Request, pickled, why_not_pickled
 from asyncfc.adapters.ray.turns import Turns
 from asyncfc.errors import DeclarationError
 from asyncfc.signature import is_async
@@ -27,6 +27,7 @@ class Home:
     - `restarts`: Ray may make the object anew when it was lost.
     - `sent`: the number of the newest call; `lost`: of the one that was the newest when it became known
       that the actor had died. Those after that have not run.
+    - `ended`: it was ended from here.
     - `turns`: of the calls.
     """
 
@@ -38,6 +39,7 @@ class Home:
         self.restarts = bool(options.get("max_restarts"))
         self.sent = -1
         self.lost: int | None = None
+        self.ended = False
         size = options.get("max_concurrency") or (AT_A_TIME if self.asynchronous else 1)
         host: Any = ray.remote(_AsyncHost if self.asynchronous else _Host)
         try:
@@ -45,12 +47,12 @@ class Home:
                 options = {**options, "max_concurrency": size + 1}
             self.handle = host.options(**options).remote(kind, tuple(args), dict(kwargs))
         except (TypeError, ValueError) as error:
-            raise DeclarationError(f"the actor of {kind.__name__}: {error}") from error
+            raise DeclarationError(f"the actor of {kind.__name__}{_reason(kind, error)}") from error
         self.turns = Turns(size, self.handle.__ray_ready__.remote())
 
     def end(self) -> None:
         """End the actor."""
-        self.lost = self.sent
+        self.lost, self.ended = self.sent, True
         ray.kill(self.handle)
 
 
@@ -65,8 +67,10 @@ class RayActor:
 
     def __getattr__(self, name: str) -> Any:
         """The method of this name, bound to the actor."""
+        if name.startswith("_"):
+            raise AttributeError(name)  # also where the object is not made yet, as in copying
         kind = self._home.kind
-        found = None if name.startswith("_") else inspect.getattr_static(kind, name, None)
+        found = inspect.getattr_static(kind, name, None)
         if isinstance(found, Tool) or inspect.isfunction(found):
             return found.__get__(self, kind)
         raise AttributeError(
@@ -135,6 +139,16 @@ class _AsyncHost(_Host):
             self._running[number].cancel()
         else:
             self._stopped.add(number)
+
+
+def _reason(kind: type[Any], error: Exception) -> str:
+    """Why an actor cannot be made."""
+    if "Could not serialize" not in str(error):
+        return f": {error}"
+    if pickled(kind) is not None:
+        return f" cannot be made: an argument of its constructor cannot be pickled ({why_not_pickled(error)})"
+    members = (m.function if isinstance(m, Tool) else m for _, m in inspect.getmembers(kind))
+    return f" cannot be made: its class refers to what cannot be pickled ({why_not_pickled(error, *members)})"
 
 
 def _is_async(member: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -99,8 +100,9 @@ class AsMethod(Destination):
         self._name = tool.name
         self._recipe = Recipe(tool.function.__name__, tool.making)
         self._home = home
-        self.stops = home.asynchronous
-        self.at_once = not home.asynchronous
+        # A synchronous method of an asynchronous object has the loop for itself: nothing reaches it there.
+        self.stops = home.asynchronous and (tool.is_async or inspect.isgeneratorfunction(tool.function))
+        self.at_once = not self.stops
         self.turns = home.turns
         self.tries = _tries(tool, retries)
 
@@ -124,6 +126,8 @@ class AsMethod(Destination):
         if home.lost is None and not may_come_back:
             home.lost = home.sent
         gone = home.lost is not None and request.number > home.lost
+        if gone and home.ended:
+            return losses.of_ended_actor(self._name, home.kind.__name__)
         return losses.of_actor(self._name, home.kind.__name__, error, gone=gone)
 
     def stop(self, request: Request, _report: Any) -> None:

@@ -14,6 +14,7 @@ import ray
 
 from asyncfc.adapters.ray.actors import Home, RayActor, home_of
 from asyncfc.adapters.ray.bell import Ears
+from asyncfc.adapters.ray.connection import connection
 from asyncfc.adapters.ray.destinations import AsMethod, AsTask, Destination
 from asyncfc.adapters.ray.fetching import FetchingRunning
 from asyncfc.adapters.ray.running import RayRunning
@@ -50,7 +51,8 @@ class RayExecutor:
 
     Args:
         options: of `ray.remote`, by tool name or pattern: `{"train": {"num_gpus": 1}, "render_*": {...}}`.
-        retries: how often a lost call is sent again if that is allowed.
+        retries: how often a lost call is sent again if that is allowed; tools that declare `retries` are
+            tried again by their session instead.
         fallback: runs what does not go to Ray; default: a `LocalExecutor`. Closed with this one.
 
     Raises:
@@ -66,7 +68,8 @@ class RayExecutor:
         retries: int = 3,
         fallback: Executor | None = None,
     ) -> None:
-        if not ray.is_initialized():
+        self._connection = connection()
+        if self._connection is None:
             raise DeclarationError("Ray is not running in this program; call ray.init() first")
         if type(retries) is not int or retries < 0:
             raise DeclarationError(f"retries must be a whole number of at least 0, not {retries!r}")
@@ -97,19 +100,33 @@ class RayExecutor:
             options: of Ray: `num_gpus=1`, ...
 
         Raises:
-            DeclarationError: an option is none of Ray's, or not for you to set.
+            DeclarationError: `kind` is no class, it or an argument cannot be pickled, or an option is none of
+                Ray's, or not for you to set.
         """
+        if not isinstance(kind, type):
+            raise DeclarationError(
+                f"actor() makes the object itself: pass its class, and what that takes as args and kwargs; "
+                f"not {kind!r:.100}"
+            )
         _refuse_ours(kind.__name__, options)
+        self._check_connected()
         home = Home(kind, args, kwargs or {}, options)
         self._homes.append(home)
         return RayActor(home)
 
     def start(self, work: Work) -> Running:
-        """Start the work where its tool belongs."""
+        """Start the work where its tool belongs.
+
+        Raises:
+            DeclarationError: it has to do with Ray, which was shut down.
+        """
         to = self._destination(work.tool)
+        if to is None and not work.sites:
+            return self._fallback.start(work)
+        self._check_connected()
         if to is None:
-            return FetchingRunning(self._fallback, work) if work.sites else self._fallback.start(work)
-        running = RayRunning(to, work, self._ears if _must_tell(work, to) else None)
+            return FetchingRunning(self._fallback, work)
+        running = RayRunning(to, work, self._ears if _must_tell(work, to) else None, self._connection)
         self._running.add(running)
         return running
 
@@ -118,13 +135,24 @@ class RayExecutor:
 
         Blocks until that is done, at most for about a second.
         """
-        if ray.is_initialized():
+        running = [running for running in self._running if not running.outcome.done()]
+        if connection() == self._connection:
             for home in self._homes:
                 home.end()
-            _end([running for running in self._running if not running.outcome.done()])
+            _end(running)
             self._ears.close()
+        else:
+            for each in running:
+                each.end()
         self._homes.clear()
         self._fallback.close()
+
+    def _check_connected(self) -> None:
+        if connection() != self._connection:
+            raise DeclarationError(
+                "Ray was shut down since this RayExecutor was made; make another one, and its actors, after "
+                "ray.init()"
+            )
 
     def _destination(self, tool: Tool) -> Destination | None:
         """Where the calls of a tool go; None: they stay here. Looked up once."""
@@ -134,11 +162,12 @@ class RayExecutor:
 
     def _find(self, tool: Tool) -> Destination | None:
         home = home_of(tool)
+        retries = 0 if tool.retries else self._retries  # the session tries again: not both
         if home is not None:
-            return AsMethod(tool, home, self._retries)
+            return AsMethod(tool, home, retries)
         options = self._options_of(tool.name)
         if options is not None or (_may_leave(tool) and _is_stateless(tool)):
-            return AsTask(tool, options or {}, self._retries)
+            return AsTask(tool, options or {}, retries)
         if _may_leave(tool):
             _log.warning(
                 "%r runs in the fallback executor: it has state of its own, of which Ray's workers would get "

@@ -33,7 +33,7 @@ class FetchingRunning:
                 data.append(await value.ref if isinstance(value, RemoteValue) else value.get())
             except RayError as error:
                 assert isinstance(value, RemoteValue)
-                return Result(Failure(value.lost(error)))
+                return Result(Failure(value.lost(type(error).__name__)))
         try:
             arguments = left.fill(self._work.arguments, data, self._work.tool.schema)
             self._inner = self._executor.start(replace(self._work, arguments=arguments, sites=()))

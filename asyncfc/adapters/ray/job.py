@@ -7,10 +7,11 @@ to know. The value itself comes apart from the report, so that it can stay in th
 from __future__ import annotations
 
 import asyncio
+import inspect
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,13 +24,19 @@ from ray import cloudpickle
 from asyncfc.adapters.ray.values import HEAD_CHARS, About, Left
 from asyncfc.errors import NotTransferable, ProjectionError
 from asyncfc.execution import streams
-from asyncfc.execution.serving import Target, function_of, packed_failure
+from asyncfc.execution.serving import Target, function_of, packed_as_text, packed_failure
 from asyncfc.futures.outcome import Value
 from asyncfc.futures.plain import CONTAINERS
 from asyncfc.futures.rendered import RenderedValue
 from asyncfc.futures.store import JsonValue, MemoryStore
 from asyncfc.tools import Tool
 
+BE_THERE = (
+    "workers need the modules of tools: on one machine they find what could be imported at ray.init(), on "
+    "others pass runtime_env={'working_dir': ...} to it"
+)
+OWN_BYTES = 10 * HEAD_CHARS
+"""Of a small value, what the tool itself returned comes along if it is no longer than this."""
 BEGUN = "begun"
 """What the first ring of a call says; each further one has an item."""
 
@@ -53,6 +60,14 @@ class Request(NamedTuple):
     """Of this try, among all calls of the program."""
 
 
+class Raised(NamedTuple):
+    """What a tool raised, for `revive`."""
+
+    itself: bytes
+    as_text: bytes
+    """For a program that has not the class of it."""
+
+
 class Report(NamedTuple):
     """How a call ended. One of the first four is set."""
 
@@ -60,12 +75,12 @@ class Report(NamedTuple):
     """A small value."""
     about: About | None = None
     """A value that stays in the object store."""
-    failure: bytes | None = None
-    """What the tool raised, see `revive`."""
+    failure: Raised | None = None
+    """What the tool raised."""
     stopped: str | None = None
     """When it was stopped."""
     own: bytes | None = None
-    """What the tool returned, pickled, if that is more than its JSON form."""
+    """What the tool returned, pickled, if that is more than its JSON form, and small as well."""
     rings: int = 0
     """How often the call has rung."""
 
@@ -89,7 +104,7 @@ class Recipe:
         """
         function = self.function
         if isinstance(function, Target):
-            function = function_of(function)
+            function = function_of(function, BE_THERE)
         elif isinstance(function, str):
             function = getattr(state, function)
             function = function.function if isinstance(function, Tool) else function
@@ -177,6 +192,8 @@ class Job:
         stored = MemoryStore().put(result)
         if isinstance(stored, RenderedValue) or (isinstance(stored, JsonValue) and _is_small(stored)):
             own = None if _is_plain(result) else pickled(result)
+            if own is not None and len(own) > OWN_BYTES:
+                own = None
             return Report(value=stored, own=own, rings=self._rings), None
         kept = stored.get()
         if stored.is_artifact:
@@ -187,8 +204,10 @@ class Job:
         return Report(about=about, rings=self._rings), kept
 
     def _failed(self, error: BaseException) -> Done:
-        packed = packed_failure(self._tool, error, write=cloudpickle.dumps, own_frames=_own_frames(error))
-        return Report(failure=packed, rings=self._rings), None
+        frames = _own_frames(error)
+        itself = packed_failure(self._tool, error, write=cloudpickle.dumps, own_frames=frames)
+        raised = Raised(itself, packed_as_text(self._tool, error, own_frames=frames))
+        return Report(failure=raised, rings=self._rings), None
 
     def _check_pickle(self, value: Any) -> None:
         dumps: Any = cloudpickle.dumps
@@ -263,6 +282,25 @@ def pickled(value: Any) -> bytes | None:
     with suppress(Exception):
         return bytes(dumps(value))
     return None
+
+
+def why_not_pickled(error: BaseException, *functions: Any) -> str:
+    """What Ray says of something that cannot be pickled, without its report around it.
+
+    Args:
+        error: what it raised.
+        functions: what they refer to may be the reason.
+    """
+    names = [name for function in functions if inspect.isfunction(function) for name in _culprits(function)]
+    why = " ".join(str(error.__cause__ or error).split())[:300]
+    return f"{', '.join(sorted(set(names)))}: {why}" if names else why
+
+
+def _culprits(function: Any) -> Iterator[str]:
+    """The names that a function uses for what cannot be pickled."""
+    used = inspect.getclosurevars(function)
+    values = {**used.globals, **used.nonlocals}
+    return (name for name, value in values.items() if pickled(value) is None)
 
 
 def _own_frames(error: BaseException) -> int:

@@ -77,6 +77,14 @@ def of_actor(tool: str, kind: str, error: RayActorError, *, gone: bool) -> Worke
     )
 
 
+def of_ended_actor(tool: str, kind: str) -> WorkerLost:
+    """The error of a call to an actor whose executor was closed before."""
+    return WorkerLost(
+        f"{tool} did not run: the actor of {kind} has ended with its executor, which is closed by its "
+        "session, or by the Runtime that several sessions share"
+    )
+
+
 def _short(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:MAX_CHARS]}"

@@ -11,13 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, TaskCancelledError
+from ray.exceptions import RayError, TaskCancelledError, WorkerCrashedError
 
 from asyncfc.adapters.ray.bell import Ears, Listener
+from asyncfc.adapters.ray.connection import Connection, connection
 from asyncfc.adapters.ray.destinations import AsTask, Destination
-from asyncfc.adapters.ray.job import Report, Request, pickled
+from asyncfc.adapters.ray.job import Raised, Report, Request, pickled, why_not_pickled
 from asyncfc.adapters.ray.values import NOTHING_LEFT, Left, RemoteValue
-from asyncfc.errors import NotTransferable
+from asyncfc.errors import NotTransferable, WorkerLost
 from asyncfc.execution.serving import revive
 from asyncfc.execution.work import Result, Work
 from asyncfc.futures.outcome import Cancelled, Failure, Value
@@ -33,10 +34,10 @@ class RayRunning:
         to: where the calls of its tool go.
         work: the call.
         ears: hear when it begins, and what it yields; None: nobody has to know.
-
+        connected: the cluster that it goes to.
     """
 
-    def __init__(self, to: Destination, work: Work, ears: Ears | None) -> None:
+    def __init__(self, to: Destination, work: Work, ears: Ears | None, connected: Connection | None) -> None:
         self._to = to
         self._work = work
         self._ears = ears
@@ -46,6 +47,9 @@ class RayRunning:
         self._listener: Listener | None = None
         self._begun = False
         self._asked = False
+        self._forced = False
+        self._connection = connected
+        self._disconnected = False
         self.report: Any = None
         """The reference of it, once the call is sent."""
         self._turn = None if to.turns is None else to.turns.take()
@@ -57,6 +61,8 @@ class RayRunning:
         if self.outcome.done():
             return False
         if self.report is not None:
+            if self._is_cut_off():
+                return True
             if not self._to.stops and (self._begun or self._to.at_once):
                 return False
             self._to.stop(self._request, self.report)
@@ -67,12 +73,19 @@ class RayRunning:
 
     def end(self) -> None:
         """Nobody needs the call any more: it is stopped, whatever that leaves half done."""
-        self._asked = True
+        self._asked = self._forced = True
         if self.report is None:
             if self._turn is not None:
                 self._turn.cancel()
-        elif isinstance(self._to, AsTask):  # an actor is ended itself
+        elif not self._is_cut_off() and isinstance(self._to, AsTask):  # an actor is ended itself
             ray.cancel(self.report, force=True)
+
+    def _is_cut_off(self) -> bool:
+        """Whether Ray was shut down since. The call is then never heard of again, so it ends here."""
+        if not self._disconnected and connection() != self._connection:
+            self._disconnected = True
+            self.outcome.cancel()
+        return self._disconnected
 
     def _send(self) -> None:
         number = next(_NUMBERS)
@@ -92,7 +105,12 @@ class RayRunning:
             self._send()
         except (TypeError, pickle.PicklingError) as error:
             return Result(Failure(self._not_sent(error)))
-        return await self._result()
+        try:
+            return await self._result()
+        except asyncio.CancelledError:
+            if self._disconnected:
+                return Result(Failure(self._cut_off()))
+            raise
 
     def _on_done(self, _: object) -> None:
         """It is over, perhaps with its loop. What keeps large values, or who was told, is let go."""
@@ -125,10 +143,7 @@ class RayRunning:
         if report.stopped is not None:
             return Result(Cancelled(f"cancelled {report.stopped}"))
         if report.failure is not None:
-            try:
-                return Result(Failure(revive(report.failure)))
-            except Exception as error:
-                return Result(Failure(_unreadable(tool, error)))
+            return Result(Failure(_revived(report.failure)))
         if report.about is not None:
             return Result(RemoteValue(self._value, report.about, tool))
         assert isinstance(report.value, Value)
@@ -150,17 +165,34 @@ class RayRunning:
             self._listener.close()
 
     def _lost(self, error: RayError) -> Result:
-        if self._asked or isinstance(error, TaskCancelledError):
+        taken_back = isinstance(error, TaskCancelledError) and not self._begun
+        if self._forced or taken_back or (self._asked and self._to.stops):
             waited = self._listener is not None and not self._begun
             return Result(Cancelled("cancelled before it began" if waited else "cancelled while it ran"))
+        if isinstance(error, TaskCancelledError):  # so Ray says if a worker dies that heeds no request
+            error = WorkerCrashedError()
         return Result(Failure(self._to.failure(self._request, error)))
 
     def _not_sent(self, error: Exception) -> NotTransferable:
+        name, why = self._work.tool.name, why_not_pickled(error)
+        if "serialize the function" in str(error):
+            why = why_not_pickled(error, self._work.tool.function)
+            return NotTransferable(
+                f"{name} did not run: its function refers to what cannot be pickled, so it cannot go to a "
+                f"Ray worker ({why}); make that inside the function, put the tool into a module that workers "
+                "can import, or keep it here"
+            )
         names = [name for name, value in self._work.arguments.items() if pickled(value) is None]
         which = f"its argument {names[0]!r}" if names else "an argument"
         return NotTransferable(
-            f"{self._work.tool.name} did not run: {which} cannot be pickled, so it cannot go to a Ray worker "
-            f"({' '.join(str(error).split())[:300]}); pass plain data, or keep the tool here"
+            f"{name} did not run: {which} cannot be pickled, so it cannot go to a Ray worker ({why}); pass "
+            "plain data, or keep the tool here"
+        )
+
+    def _cut_off(self) -> WorkerLost:
+        return WorkerLost(
+            f"{self._work.tool.name} may or may not have taken effect: Ray was shut down in this program "
+            "while it ran; close sessions before ray.shutdown()"
         )
 
     def _on_begun(self) -> None:
@@ -181,8 +213,9 @@ def _own(report: Report, value: Value) -> Any:
     return value.get()
 
 
-def _unreadable(tool: str, error: Exception) -> NotTransferable:
-    return NotTransferable(
-        f"{tool} has raised an exception that cannot be read in this process "
-        f"({type(error).__name__}: {error})"
-    )
+def _revived(failure: Raised) -> BaseException:
+    """What the tool raised; if this process has not the class of that, an error that says what it was."""
+    try:
+        return revive(failure.itself)
+    except Exception:
+        return revive(failure.as_text)

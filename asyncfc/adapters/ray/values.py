@@ -6,12 +6,12 @@ passes the reference on; only who looks at the value itself fetches it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
 import ray
-from ray.exceptions import ObjectLostError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from asyncfc.errors import UnresolvedPath, ValueDropped
 from asyncfc.futures.future import Future
@@ -82,7 +82,7 @@ class RemoteValue(Value):
         Raises:
             ValueLost: it is gone.
         """
-        return self._fetched(self.ref)
+        return self._fetched(lambda: self.ref)
 
     def at(self, path: Path) -> Any:
         """Fetch the part that the path leads to; a worker takes it out.
@@ -98,7 +98,7 @@ class RemoteValue(Value):
                 f"there is no {show_path(path)}: the value, of type {self._about.kind}, has no JSON form and "
                 "can only be passed as a whole"
             )
-        there, part = self._fetched(_part.remote(self.ref, path))
+        there, part = self._fetched(lambda: _part.remote(self.ref, path))
         if not there:
             raise UnresolvedPath(part)
         return part
@@ -122,20 +122,22 @@ class RemoteValue(Value):
         except ValueDropped:  # a preview must not raise
             return shorten(f"{head}…", max_chars)
 
-    def lost(self, error: BaseException) -> ValueLost:
+    def lost(self, why: str) -> ValueLost:
         """The error of whoever needs it and cannot have it."""
         return ValueLost(
             f"the value that {self._tool} returned ({self._about.size} bytes) lay in Ray's object store and "
-            f"is gone ({type(error).__name__}). Call {self._tool} again if it is needed"
+            f"is gone ({why}). Call {self._tool} again if it is needed"
         )
 
-    def _fetched(self, ref: Any) -> Any:
+    def _fetched(self, ref: Callable[[], Any]) -> Any:
+        if not ray.is_initialized():  # Ray would start or find another cluster
+            raise self.lost("Ray was shut down")
         try:
-            return ray.get(ref)
+            return ray.get(ref())
         except RayTaskError as error:  # of `_part`, whose own errors come as values
-            raise self.lost(error.cause or error) from None
-        except (ObjectLostError, RayError) as error:
-            raise self.lost(error) from None
+            raise self.lost(type(error.cause or error).__name__) from None
+        except (RayError, ValueError) as error:  # the second: of another cluster
+            raise self.lost(type(error).__name__) from None
 
 
 @ray.remote(num_cpus=0, max_retries=3)

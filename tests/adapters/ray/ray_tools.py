@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, model_serializer
+from pydantic import BaseModel, PrivateAttr, model_serializer
 
 from asyncfc import tool
 
@@ -82,6 +82,19 @@ def lock() -> Any:
 
 class Point(BaseModel):
     x: int
+
+
+class Laden(Point):
+    """Has more to it than its JSON form shows."""
+
+    _load: bytes = PrivateAttr(default=b"")
+
+
+@tool(pure=True)
+def laden(size: int) -> Laden:
+    made = Laden(x=size)
+    made._load = b"0" * size
+    return made
 
 
 @tool(pure=True)
@@ -202,6 +215,11 @@ class Slow:
         while self.here < of:
             await asyncio.sleep(0.005)
         return self.here
+
+    @tool(writes="slow.block")
+    def block(self, begun: str, path: str) -> str:
+        """Keep the loop busy."""
+        return hold(begun, path)
 
     @tool(writes="slow.sleep")
     async def sleep(self, begun: str) -> None:

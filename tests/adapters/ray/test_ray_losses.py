@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from asyncfc import Failure, WorkerLost
+from asyncfc import Failure, Tool, WorkerLost
 from asyncfc.adapters.ray import RayExecutor, ValueLost
+from asyncfc.adapters.ray.running import RayRunning
 from asyncfc.adapters.ray.values import RemoteValue
 from tests.adapters.ray import ray_tools as tools
 from tests.adapters.ray.conftest import Machines
@@ -111,6 +113,67 @@ def test_it_is_not_tried_for_ever(effects: dict[str, Any], retries: int, tmp_pat
     run(story())
 
 
+def test_a_tool_that_declares_retries_is_tried_again_by_its_session_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(path: str) -> None:
+        tools.note(path)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    kinds: list[str] = []
+
+    async def story() -> None:
+        effects: dict[str, Any] = {
+            "pure": {"pure": True, "retries": 1},
+            "read": {"reads": "fs:{path}", "retries": 1},
+        }
+        made = {name: Tool(die, name=name, effects=declared) for name, declared in effects.items()}
+        async with session_of(made, on_event=lambda event: kinds.append(event.kind)) as session:
+            files = [tmp_path / name for name in effects]
+            lost = await outcomes(
+                session, *(call(n, file.name, path=str(file)) for n, file in enumerate(files))
+            )
+            assert all(isinstance(outcome, Failure) for outcome in lost)
+            assert [file.read_text().count("\n") for file in files] == [2, 2]
+
+    monkeypatch.setattr(
+        "asyncfc.execution.retries._pause", lambda retries, tries: 0.0 if tries <= retries else None
+    )
+    run(story())
+    assert kinds.count("retry") == 2
+
+
+def test_a_write_that_dies_after_it_was_asked_to_stop_may_have_taken_effect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(begun: str, path: str) -> None:
+        tools.hold(begun, path)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    async def story() -> None:
+        async with session_of([die], effects={"die": {"writes": "a"}}) as session:
+            begun, path = tmp_path / "begun", tmp_path / "go"
+            (answer,) = await session.submit([call(1, "die", begun=str(begun), path=str(path))])
+            await there(begun)
+            assert session.cancel(answer.future)
+            while not late:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            begins(late[0])
+            path.touch()
+            outcome = await answer.future.wait()
+            assert isinstance(outcome, Failure)
+            assert isinstance(outcome.error, WorkerLost)
+
+    late: list[RayRunning] = []  # the news of its beginning is under way when it is asked
+    begins = RayRunning._on_begun
+
+    def tell_later(running: RayRunning) -> None:
+        late.append(running)
+
+    monkeypatch.setattr(RayRunning, "_on_begun", tell_later)
+    run(story())
+
+
 def test_what_comes_after_a_lost_call_goes_on_in_order(tmp_path: Path) -> None:
     async def story() -> None:
         effects: dict[str, Any] = {"die_once": {"writes": "fs:{path}"}, "note": {"writes": "fs:{path}"}}
@@ -205,11 +268,11 @@ FAR = {"num_cpus": 0, "resources": {"far": 1}}
 @pytest.fixture
 def several(cluster: Machines) -> Iterator[Machines]:
     yield cluster
-    cluster.restore()
+    cluster.settle()
 
 
 def test_a_lost_machine_fails_what_it_ran_and_loses_what_it_kept(several: Machines, tmp_path: Path) -> None:
-    machine = several.add("far")
+    several.have("far")
 
     def keep(chars: int) -> str:
         return "k" * chars
@@ -226,7 +289,7 @@ def test_a_lost_machine_fails_what_it_ran_and_loses_what_it_kept(several: Machin
             begun, never = tmp_path / "begun", tmp_path / "never"
             (held,) = await session.submit([call(3, "hold", begun=str(begun), path=str(never))])
             await there(begun)
-            several.lose(machine)
+            several.lose("far")
             lost = await held.future.wait()
             assert isinstance(lost, Failure)
             assert isinstance(lost.error, WorkerLost)
@@ -238,24 +301,26 @@ def test_a_lost_machine_fails_what_it_ran_and_loses_what_it_kept(several: Machin
             with pytest.raises(ValueLost, match=r"the value that keep returned .* is gone"):
                 value.get()
             assert value.preview(20_000).startswith("kkk")
-            several.add("far")  # a pure tool may run again to give its value once more
+            several.have("far")  # a pure tool may run again to give its value once more
             assert await values(session, call(5, "length", thing=pure.future.handle)) == [500_000]
 
     run(story())
 
 
 def test_a_call_that_may_run_twice_goes_to_another_machine(several: Machines, tmp_path: Path) -> None:
-    machine = several.add("far off")
+    several.have("far")
 
     async def story() -> None:
-        executor = RayExecutor(options={"hold": {"num_cpus": 0, "resources": {"far off": 1}}})
+        executor = RayExecutor(options={"hold": FAR})
         async with session_of([tools.hold], executor, effects={"hold": {"reads": "a"}}) as session:
             begun, path = tmp_path / "begun", tmp_path / "go"
             (held,) = await session.submit([call(1, "hold", begun=str(begun), path=str(path))])
             await there(begun)
+            several.lose("far")
+            several.have("far")
+            while begun.read_text() != "x\nx\n":  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
             path.touch()
-            several.lose(machine)
-            several.add("far off")
             assert (await held.future.wait()).unwrap() == "done"
 
     run(story())

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import os
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,12 +25,15 @@ from asyncfc import (
     Runtime,
     Session,
     Tool,
+    ToolFailed,
     ToolTimeout,
     tool,
 )
 from asyncfc.adapters.ray import RayExecutor
 from tests.adapters.ray import ray_tools as tools
 from tests.adapters.ray.stories import call, gone, is_there, outcomes, run, session_of, there, values
+
+LOCK = threading.Lock()
 
 
 class Here:
@@ -142,6 +147,23 @@ def test_what_is_declared_wrongly_is_refused_at_once(settings: Any, words: str) 
         executor.actor(tools.Counter, num_returns=2)
     with pytest.raises(DeclarationError, match="the actor of Counter: "):
         executor.actor(tools.Counter, no_such_option=2)
+    made: Any = tools.Counter()
+    with pytest.raises(
+        DeclarationError, match="pass its class, and what that takes as args and kwargs; not <"
+    ):
+        executor.actor(made)
+    refused = r"the actor of Counter cannot be made: an argument .* \(cannot pickle '_thread.lock' object\)$"
+    with pytest.raises(DeclarationError, match=refused):
+        executor.actor(tools.Counter, args=(threading.Lock(),))
+
+    class Locked:
+        def held(self) -> bool:
+            return LOCK.locked()
+
+    Locked.__module__ = Locked.held.__module__ = "__main__"  # so that it goes as it is
+    refused = r"the actor of Locked cannot be made: its class refers to what cannot be pickled \(LOCK: cannot"
+    with pytest.raises(DeclarationError, match=refused):
+        executor.actor(Locked)
 
 
 def test_an_exception_comes_back_as_itself_with_the_traceback_of_the_worker() -> None:
@@ -161,6 +183,44 @@ def test_an_exception_comes_back_as_itself_with_the_traceback_of_the_worker() ->
     run(story())
 
 
+def test_an_exception_whose_class_is_only_there_comes_back_as_text() -> None:
+    def fail_there() -> None:
+        module: Any = ModuleType("only_there")
+        sys.modules["only_there"] = module
+        exec("class Full(Exception): ...", vars(module))
+        raise module.Full("the disk is full")
+
+    async def story() -> None:
+        async with session_of([fail_there], effects={"fail_there": "pure"}) as session:
+            (failed,) = await outcomes(session, call(1, "fail_there"))
+            assert isinstance(failed, Failure)
+            assert isinstance(failed.error, ToolFailed)
+            assert str(failed.error) == "fail_there raised only_there.Full: the disk is full"
+            (note,) = failed.error.__notes__
+            assert note.index("in fail_there") < note.index("Full: the disk is full")
+
+    run(story())
+
+
+def test_a_function_that_refers_to_what_cannot_be_pickled_is_named() -> None:
+    def locked() -> bool:
+        return LOCK.locked()
+
+    locked.__module__ = "__main__"  # so that it goes as it is, with what it refers to
+
+    async def story() -> None:
+        async with session_of([locked], effects={"locked": "pure"}) as session:
+            (outcome,) = await outcomes(session, call(1, "locked"))
+            assert isinstance(outcome, Failure)
+            assert isinstance(outcome.error, NotTransferable)
+            assert str(outcome.error).startswith(
+                "locked did not run: its function refers to what cannot be pickled, so it cannot go to a Ray "
+                "worker (LOCK: cannot pickle '_thread.lock' object); make that inside the function"
+            )
+
+    run(story())
+
+
 def test_a_function_that_no_worker_can_import_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     module: Any = ModuleType("only_here")
     exec("def where(): ...", vars(module))
@@ -174,6 +234,7 @@ def test_a_function_that_no_worker_can_import_is_named(monkeypatch: pytest.Monke
             assert str(outcome.error).startswith(
                 "where did not run: a worker process cannot import 'where' from 'only_here'"
             )
+            assert "pass runtime_env={'working_dir': ...}" in str(outcome.error)
 
     run(story())
 
@@ -253,6 +314,10 @@ def test_the_methods_of_an_actor_share_its_state_and_results_are_as_they_were() 
             assert found[:4] == [[5, 7], [5, 7, 10], 10, [0, 1]]
             assert is_there(found[4])
         await gone(found[4])  # closing the session has ended it
+        async with session_of([counter.total], executor) as session:
+            (late,) = await outcomes(session, call(6, "total"))
+            assert isinstance(late, Failure)
+            assert "total did not run: the actor of Counter has ended with its executor" in str(late.error)
 
     run(story())
 
@@ -274,7 +339,7 @@ def test_of_an_actor_only_the_methods_can_be_had() -> None:
         AttributeError, match="'marks' cannot be had here: the object of Counter lives in a Ray"
     ):
         _ = counter.marks
-    assert repr(counter) == "<RayActor of Counter>"
+    assert repr(counter) == repr(copy.copy(counter)) == "<RayActor of Counter>"
     executor.close()
 
 
@@ -447,6 +512,21 @@ def test_an_asynchronous_method_is_cancelled_inside(tmp_path: Path) -> None:
             assert session.cancel(answer.future)
             assert isinstance(await answer.future.wait(), Cancelled)
             assert await values(session, call(2, "cancels")) == [1]
+
+    run(story())
+
+
+def test_a_synchronous_method_of_an_asynchronous_object_cannot_be_stopped(tmp_path: Path) -> None:
+    async def story() -> None:
+        executor = RayExecutor()
+        slow = executor.actor(tools.Slow)
+        async with session_of([slow.block], executor) as session:
+            begun, path = tmp_path / "begun", tmp_path / "go"
+            (answer,) = await session.submit([call(1, "block", begun=str(begun), path=str(path))])
+            await there(begun)
+            assert session.cancel(answer.future) is False
+            path.touch()
+            assert (await answer.future.wait()).unwrap() == "done"
 
     run(story())
 

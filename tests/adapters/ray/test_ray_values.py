@@ -196,6 +196,16 @@ def test_within_grace_the_caller_gets_what_the_tool_returned() -> None:
     run(story())
 
 
+def test_what_the_tool_returned_stays_there_if_it_is_large_though_its_json_form_is_small() -> None:
+    async def story() -> None:
+        async with session_of([tools.laden], grace=30) as session:
+            small, large = await session.submit([call(1, "laden", size=1), call(2, "laden", size=1_000_000)])
+            assert type(small.value) is tools.Laden
+            assert large.value == {"x": 1_000_000}
+
+    run(story())
+
+
 def test_a_result_that_cannot_leave_its_worker_is_named() -> None:
     async def story() -> None:
         async with session_of([tools.lock]) as session:
