@@ -144,6 +144,8 @@ class RayExecutor:
         else:
             for each in running:
                 each.end()
+        for each in running:
+            each.give_up()
         self._homes.clear()
         self._fallback.close()
 

@@ -80,6 +80,10 @@ class RayRunning:
         elif not self._is_cut_off() and isinstance(self._to, AsTask):  # an actor is ended itself
             ray.cancel(self.report, force=True)
 
+    def give_up(self) -> None:
+        """It was ended, and Ray's word on that is not waited for: the loop may have no more turns."""
+        self.outcome.cancel()
+
     def _is_cut_off(self) -> bool:
         """Whether Ray was shut down since. The call is then never heard of again, so it ends here."""
         if not self._disconnected and connection() != self._connection:
@@ -110,6 +114,8 @@ class RayRunning:
         except asyncio.CancelledError:
             if self._disconnected:
                 return Result(Failure(self._cut_off()))
+            if self._forced:
+                return Result(Cancelled("cancelled while it ran"))
             raise
 
     def _on_done(self, _: object) -> None:

@@ -584,8 +584,13 @@ def test_closing_a_session_ends_what_it_left_on_ray(timeout: float, tmp_path: Pa
         session = Session([_hold_by_pid], effects={"_hold_by_pid": {"writes": "a"}}, executor=RayExecutor())
         await session.submit([call(1, "_hold_by_pid", begun=str(tmp_path / "begun"))])
         pid = await _pid_in(tmp_path / "begun")
+        before = asyncio.all_tasks()
         finished = await session.close(timeout=timeout)
         assert len(finished.left) == 1
+        assert len(before) > 2
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert len(asyncio.all_tasks()) == 2  # this one, and the guard
         await gone(pid)
 
     run(story())
