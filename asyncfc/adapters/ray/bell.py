@@ -16,6 +16,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from asyncfc.adapters.ray.connection import Connection, connection
 from asyncfc.adapters.ray.job import Ring, pickled
 
 PATIENCE_S = 5.0
@@ -80,21 +81,20 @@ class Rope:
         self._news.set()
 
 
+_BELLS: dict[Connection | None, Any] = {}
+"""The bell of this program. Kept, since an actor ends with its last handle, and executors come and go."""
+
+
 def _bell() -> Any:
     """The bell of this program. To start one takes as long as to start a worker."""
-    context: Any = ray.get_runtime_context()
-    here = NodeAffinitySchedulingStrategy(context.get_node_id(), soft=True)
-    return (
-        ray.remote(Bell)
-        .options(
-            name=f"asyncfc bell of {context.get_job_id()}",  # programs can share a namespace
-            get_if_exists=True,
-            num_cpus=0,
-            max_concurrency=10_000,
-            scheduling_strategy=here,
-        )
-        .remote()
-    )
+    here = connection()
+    if here not in _BELLS:
+        _BELLS.clear()  # that of an earlier connection
+        context: Any = ray.get_runtime_context()
+        near = NodeAffinitySchedulingStrategy(context.get_node_id(), soft=True)
+        made = ray.remote(Bell).options(num_cpus=0, max_concurrency=10_000, scheduling_strategy=near)
+        _BELLS[here] = made.remote()
+    return _BELLS[here]
 
 
 class Ears:
@@ -133,6 +133,8 @@ class Ears:
                 rung: list[Rung] = await bell.heard.remote(rope, self._count)
             except RayError:  # it is gone; the ends of the calls will be known all the same
                 rung = []
+                if _BELLS.get(connection()) is bell:
+                    _BELLS.clear()
                 if self._rope == rope:
                     self._bell, self._count = None, 0
             if self._rope != rope or self._bell is None:

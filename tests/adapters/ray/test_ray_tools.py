@@ -270,6 +270,25 @@ def test_a_bell_that_died_is_replaced() -> None:
     assert "begun" in kinds
 
 
+def _into(kinds: list[str]) -> Any:
+    return lambda event: kinds.append(event.kind)
+
+
+def test_executors_of_a_program_share_a_bell_which_outlives_each() -> None:
+    async def story() -> None:
+        bells = []
+        for _ in range(5):
+            executor, kinds = RayExecutor(), list[str]()
+            async with Session([tools.echo], executor=executor, on_event=_into(kinds)) as session:
+                answers = await session.submit([call(1, "echo", thing=1)])
+                await answers[0].future.wait()
+                bells.append(executor._ears._bell)
+            assert "begun" in kinds
+        assert len({bell._actor_id for bell in bells}) == 1
+
+    run(story())
+
+
 def test_what_a_stream_yields_is_told_as_it_comes_and_in_order() -> None:
     seen: list[Any] = []
 
