@@ -20,7 +20,7 @@ from typing import Any, Literal, Self, TypeVar
 from asyncfc.conversation.handles import Handles
 from asyncfc.errors import DeclarationError, SessionClosed
 from asyncfc.execution.executors import LocalExecutor
-from asyncfc.execution.threads import MAILBOX, Mailbox
+from asyncfc.execution.threads import CALLERS_THREAD, MAILBOX, Mailbox
 from asyncfc.futures.call import Call
 from asyncfc.futures.future import Future
 from asyncfc.futures.outcome import Outcome
@@ -228,6 +228,7 @@ class BlockingSession:
         task = asyncio.current_task()
         assert task is not None
         self._waits.add(task)
+        CALLERS_THREAD.set(self._caller)
         try:
             return await begin()
         finally:

@@ -23,9 +23,11 @@ from asyncfc.errors import (
     TranscriptError,
     UnknownHandle,
 )
+from asyncfc.execution.processes import ProcessExecutor
 from asyncfc.execution.threads import Mailbox
 from asyncfc.futures.future import Future
 from asyncfc.futures.outcome import Cancelled, Failure, Value
+from asyncfc.futures.store import MemoryStore
 from asyncfc.session import Answer, Awaited, Call, Delivery, Note
 from asyncfc.tools import Tool
 
@@ -423,6 +425,23 @@ def test_caller_tools_run_in_whatever_blocking_call_the_caller_is(wait: str) -> 
         waits[wait]()
         assert answer.future.settled
     assert places == [threading.current_thread()]
+
+
+def test_caller_tools_run_in_the_callers_thread_whatever_the_executor() -> None:
+    places: list[str] = []
+
+    def note() -> None:
+        places.append(threading.current_thread().name)
+
+    def outer() -> None:
+        session.wait(session.submit([Call("2", "note", {})])[0].future)
+
+    executor = ProcessExecutor(MemoryStore(), max_workers=1)
+    around = Tool(outer, effects={"thread": "caller", "writes": ["outer", "note"]})
+    with BlockingSession([in_caller(note), around], executor=executor) as session:
+        session.wait(session.submit([Call("1", "note", {})])[0].future)
+        session.wait(session.submit([Call("3", "outer", {})])[0].future)
+    assert places == [threading.current_thread().name] * 2
 
 
 def test_a_caller_tool_waits_until_somebody_waits() -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from asyncfc.errors import ProjectionError
 from asyncfc.execution import streams
 from asyncfc.execution.jobs import JobRunning
-from asyncfc.execution.threads import MAILBOX, Mailbox, ThreadPool, Threads
+from asyncfc.execution.threads import CALLERS_THREAD, MAILBOX, Mailbox, ThreadPool, Threads
 from asyncfc.execution.work import Executor, Result, Running, Work, collect
 from asyncfc.futures.outcome import Cancelled, Failure
 from asyncfc.futures.store import Store
@@ -38,7 +38,8 @@ class LocalExecutor:
         store: keeps the results.
         max_threads: of the pool.
         caller: takes the jobs for the caller's thread, if that is not the loop's; by default a
-            `caller` tool runs in the loop's thread and blocks it.
+            `caller` tool of a `BlockingSession` runs in the thread that waits there, any other one in the
+            loop's thread, and blocks it.
     """
 
     def __init__(
@@ -57,8 +58,9 @@ class LocalExecutor:
             if tool.is_async
             else tool.thread or ("pool" if tool.spec.declared or work.concurrent else "worker")
         )
-        if place == "caller" and self._caller is not None:
-            return _ThreadRunning(self._caller, self, work, overflow=self._pool)
+        caller = (self._caller or work.context.get(CALLERS_THREAD)) if place == "caller" else None
+        if caller is not None:
+            return _ThreadRunning(caller, self, work, overflow=self._pool)
         if place in ("loop", "caller"):
             if work.begun is not None:
                 work.begun()

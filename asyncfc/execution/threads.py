@@ -136,3 +136,6 @@ class Mailbox:
 MAILBOX: ContextVar[Mailbox | None] = ContextVar("asyncfc_mailbox", default=None)
 """Of the thread in which the work of a synchronous tool runs: for its synchronous children, which would
 otherwise wait for a thread that their parent, waiting for them, may occupy (DESIGN O5, P14)."""
+
+CALLERS_THREAD: ContextVar[Threads | None] = ContextVar("asyncfc_callers_thread", default=None)
+"""Takes the jobs for the thread of a program that blocks: for executors that were not made for it."""
