@@ -427,7 +427,10 @@ def test_caller_tools_run_in_whatever_blocking_call_the_caller_is(wait: str) -> 
     assert places == [threading.current_thread()]
 
 
-def test_caller_tools_run_in_the_callers_thread_whatever_the_executor() -> None:
+@pytest.mark.parametrize("processes", [False, True])
+def test_caller_tools_run_in_the_callers_thread_from_inside_one_another_whatever_the_executor(
+    processes: bool,
+) -> None:
     places: list[str] = []
 
     def note() -> None:
@@ -436,9 +439,9 @@ def test_caller_tools_run_in_the_callers_thread_whatever_the_executor() -> None:
     def outer() -> None:
         session.wait(session.submit([Call("2", "note", {})])[0].future)
 
-    executor = ProcessExecutor(MemoryStore(), max_workers=1)
+    given: dict[str, Any] = {"executor": ProcessExecutor(MemoryStore(), max_workers=1)} if processes else {}
     around = Tool(outer, effects={"thread": "caller", "writes": ["outer", "note"]})
-    with BlockingSession([in_caller(note), around], executor=executor) as session:
+    with BlockingSession([in_caller(note), around], **given) as session:
         session.wait(session.submit([Call("1", "note", {})])[0].future)
         session.wait(session.submit([Call("3", "outer", {})])[0].future)
     assert places == [threading.current_thread().name] * 2

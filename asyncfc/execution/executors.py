@@ -58,16 +58,18 @@ class LocalExecutor:
             if tool.is_async
             else tool.thread or ("pool" if tool.spec.declared or work.concurrent else "worker")
         )
-        caller = (self._caller or work.context.get(CALLERS_THREAD)) if place == "caller" else None
-        if caller is not None:
-            return _ThreadRunning(caller, self, work, overflow=self._pool)
-        if place in ("loop", "caller"):
+        caller = self._caller or work.context.get(CALLERS_THREAD)
+        if place == "loop" or (place == "caller" and caller is None):
             if work.begun is not None:
                 work.begun()
             coroutine = self.finish(tool.invoke, work.arguments, work.progress, in_caller=place == "caller")
             return _LoopRunning(coroutine, work.context)
-        pool = self._pool if place == "pool" else self._worker
         mailbox = work.context.get(MAILBOX)  # of the thread whose work has submitted this call
+        if caller is not None and mailbox is not None and mailbox.overflow is caller:
+            return _ThreadRunning(mailbox, self, work, overflow=caller)  # from inside, in the caller's thread
+        if caller is not None and place == "caller":
+            return _ThreadRunning(caller, self, work, overflow=caller)
+        pool = self._pool if place == "pool" else self._worker
         return _ThreadRunning(pool if mailbox is None else mailbox, self, work, overflow=pool)
 
     def close(self) -> None:

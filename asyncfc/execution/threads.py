@@ -83,7 +83,7 @@ class Mailbox:
     """
 
     def __init__(self, overflow: Threads | None = None) -> None:
-        self._overflow = overflow
+        self.overflow = overflow
         self._jobs: deque[Job] = deque()
         self._bells: set[SimpleQueue[None]] = set()
         self._lock = threading.Lock()  # a job is either in the mailbox before it closes, or overflows
@@ -97,8 +97,8 @@ class Mailbox:
                 for bell in tuple(self._bells):
                     bell.put(None)
                 return
-        assert self._overflow is not None
-        self._overflow.submit(job)
+        assert self.overflow is not None
+        self.overflow.submit(job)
 
     def run_until(self, done: concurrent.futures.Future[Any]) -> None:
         """Run jobs in this thread until the future is done.
