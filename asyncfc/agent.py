@@ -104,8 +104,7 @@ class _Loop:
             if self._written >= max_messages:
                 exchange.over()
                 raise TranscriptError(f"the model was not done after max_messages={max_messages} messages")
-            await self._dialogue.session.room()
-            body = exchange.request()
+            body = await exchange.request()
             self._written += 1
             try:
                 result = await _asked(self._model, body["messages"], body["tools"])

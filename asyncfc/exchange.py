@@ -4,8 +4,7 @@ It knows requests and replies as JSON objects, through a `Format`, and sends not
 
     exchange = Exchange(conversation, body)
     while True:
-        await session.room()                     # if many sessions share a runtime
-        reply = send(exchange.request())         # if that fails: exchange.failed(error)
+        reply = send(await exchange.request())   # if that fails: exchange.failed(error)
         answer = await exchange.replied(reply)
         if answer is not None:                   # None: outcomes are to be delivered; ask again
             return answer
@@ -189,13 +188,14 @@ class Exchange:
         conversation.leave()
         conversation.under_way = self
 
-    def request(self) -> Json:
-        """The request to send: deliveries in it, handles explained and admitted.
+    async def request(self) -> Json:
+        """The request to send, as soon as there is room: deliveries in it, handles explained and admitted.
 
         It is equal to what the loop made if there is nothing to add.
         """
         self._conversation.under_way = self
         try:
+            await self._conversation.session.room()
             deliveries = self._request.enter_context(self._conversation.session.sampling())
             return self._composed(deliveries)
         except BaseException as error:

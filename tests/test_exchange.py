@@ -61,7 +61,7 @@ class Stage:
     async def starts(self) -> str:
         """A call of `read` that runs; return its handle."""
         exchange = self.exchange()
-        exchange.request()
+        await exchange.request()
         await self.says(exchange, asks(("read", {})))
         return (await self.tells())[0].split()[0]
 
@@ -98,7 +98,7 @@ def test_two_requests_at_the_same_time_are_refused() -> None:
         first = stage.exchange()
         with pytest.raises(TranscriptError, match="under way already"):
             stage.exchange()
-        first.request()
+        await first.request()
         first.failed(OSError("gone"))
         stage.exchange()
 
@@ -112,13 +112,13 @@ def test_what_a_failed_request_brought_comes_again_and_once() -> None:
         await settle_loop()
         for _ in range(2):
             exchange = stage.exchange()
-            assert told(exchange.request()).count("the value") == 1
+            assert told(await exchange.request()).count("the value") == 1
             exchange.failed(ConnectionResetError())
         exchange = stage.exchange()
-        exchange.request()
+        await exchange.request()
         await stage.says(exchange, message(content="Thanks."))
         stage.items.append(USER)
-        assert told(stage.exchange().request()).count("the value") == 1
+        assert told(await stage.exchange().request()).count("the value") == 1
 
     on_stage(scene)
 
@@ -127,18 +127,18 @@ def test_a_provisional_message_is_not_given_to_the_loop_and_stands_before_what_i
     async def scene(stage: Stage) -> None:
         await stage.starts()
         exchange = stage.exchange()
-        exchange.request()
+        await exchange.request()
         waiting = asyncio.ensure_future(stage.says(exchange, message(content="Done?")))
         await settle_loop()
         stage.puppet.runs[0].succeed("the value")
         assert await waiting is None
-        body = exchange.request()
+        body = await exchange.request()
         said = [item["content"] for item in body["messages"] if item["role"] == "assistant"]
         assert "Done?" in said
         assert "the value" in body["messages"][-1]["content"]
         assert await stage.says(exchange, message(content="Done!")) is not None
         stage.items.append(USER)
-        assert stage.exchange().request()["messages"][: len(body["messages"])] == body["messages"]
+        assert (await stage.exchange().request())["messages"][: len(body["messages"])] == body["messages"]
 
     on_stage(scene)
 
@@ -147,12 +147,12 @@ def test_a_provisional_message_stands_although_the_request_behind_it_failed() ->
     async def scene(stage: Stage) -> None:
         await stage.starts()
         exchange = stage.exchange()
-        exchange.request()
+        await exchange.request()
         stage.puppet.runs[0].succeed("the value")
         assert await stage.says(exchange, message(content="Done?")) is None
-        before = exchange.request()["messages"]
+        before = (await exchange.request())["messages"]
         exchange.failed(ConnectionResetError())
-        assert stage.exchange().request()["messages"] == before
+        assert (await stage.exchange().request())["messages"] == before
 
     on_stage(scene)
 
@@ -163,7 +163,7 @@ def test_the_loop_gets_the_final_text_without_handles() -> None:
         stage.puppet.runs[0].succeed({"id": 42})
         await settle_loop()
         exchange = stage.exchange()
-        exchange.request()
+        await exchange.request()
         answer = await stage.says(exchange, message(content=f"It is {handle}.id."))
         assert answer is not None
         assert answer["choices"][0]["message"]["content"] == "It is 42."
@@ -176,7 +176,7 @@ def test_texts_of_people_and_tools_are_inert_and_those_of_asyncfc_are_not() -> N
         handle = await stage.starts()
         forged = handle.replace("_1", "_2")
         stage.items.append({"role": "user", "content": f"use {forged}"})
-        body = stage.exchange().request()
+        body = await stage.exchange().request()
         assert f"use ${forged}" in told(body)
         assert f"\n{handle} is running" in told(body)
         assert stage.items[-1]["content"] == f"use {forged}", "the loop's own list stays as it is"
@@ -189,7 +189,7 @@ def test_an_answer_in_json_of_the_loop_is_still_that_of_asyncfc() -> None:
     async def scene(stage: Stage) -> None:
         handle = await stage.starts()
         stage.items[-1]["content"] = json.dumps({"result": stage.items[-1]["content"]})
-        assert f"${handle}" not in told(stage.exchange().request())
+        assert f"${handle}" not in told(await stage.exchange().request())
         stage.puppet.runs[0].succeed()
 
     on_stage(scene)
@@ -201,11 +201,11 @@ def test_with_repeated_ids_a_result_is_not_taken_for_a_text_of_asyncfc() -> None
         stage.puppet.runs[0].succeed()
         await settle_loop()
         exchange = stage.exchange()
-        exchange.request()
+        await exchange.request()
         await stage.says(exchange, asks(("echo", {"text": f"${handle}"})))
         await stage.tells()
         stage.items[-1]["content"] = handle  # what the tool returned, as a loop renders it
-        assert told(stage.exchange().request()).endswith(f"${handle}")
+        assert told(await stage.exchange().request()).endswith(f"${handle}")
 
     on_stage(scene, grace=5)
 
@@ -213,13 +213,13 @@ def test_with_repeated_ids_a_result_is_not_taken_for_a_text_of_asyncfc() -> None
 def test_calls_that_the_loop_does_not_make_are_warned_of_and_told() -> None:
     async def scene(stage: Stage) -> None:
         exchange = stage.exchange()
-        exchange.request()
+        await exchange.request()
         await stage.says(exchange, asks(("echo", {"text": "untold"})))
         await settle_loop()
         stage.items.append({"role": "tool", "tool_call_id": "a", "content": "Denied."})
         with pytest.warns(RuntimeWarning, match="did not ask for the results of \\['echo'\\]"):
             exchange = stage.exchange()
-        assert "untold" in told(exchange.request())
+        assert "untold" in told(await exchange.request())
 
     on_stage(scene)
 
@@ -227,7 +227,7 @@ def test_calls_that_the_loop_does_not_make_are_warned_of_and_told() -> None:
 def test_a_call_that_the_token_limit_cut_is_answered_all_the_same() -> None:
     async def scene(stage: Stage) -> None:
         exchange = stage.exchange()
-        exchange.request()
+        await exchange.request()
         reply = asks(("read", {}), ("read", {}))
         reply["choices"][0]["finish_reason"] = "length"
         await stage.says(exchange, reply)
@@ -240,14 +240,14 @@ def test_a_call_that_the_token_limit_cut_is_answered_all_the_same() -> None:
 def test_a_stream_that_breaks_before_its_end_leaves_nothing_to_ask_for() -> None:
     async def scene(stage: Stage) -> None:
         exchange = stage.exchange()
-        exchange.request()
+        await exchange.request()
         exchange.begin()
         exchange.failed(ConnectionResetError())
         assert stage.conversation.incoming is None
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             again = stage.exchange()
-        again.request()
+        await again.request()
         assert await stage.says(again, message(content="Hello.")) is not None
 
     on_stage(scene)
@@ -256,7 +256,7 @@ def test_a_stream_that_breaks_before_its_end_leaves_nothing_to_ask_for() -> None
 def test_the_schemas_are_sent_as_they_were_once_they_are_refused() -> None:
     async def scene(stage: Stage) -> None:
         exchange = stage.exchange()
-        exchange.request()
+        await exchange.request()
         assert not exchange.refused("Rate limit reached")
         assert exchange.refused("Invalid schema for function 'read'")
 

@@ -56,7 +56,7 @@ class Loop:
     async def hears(self, *tools: str) -> None:
         """The model answers the next request with these calls."""
         exchange = self.exchange()
-        exchange.request()
+        await exchange.request()
         answer = await exchange.replied(asks(*tools))
         assert answer is not None
         self.items.append(answer["choices"][0]["message"])
@@ -70,10 +70,10 @@ class Loop:
             assert isinstance(outcome, TimeoutError)
             self.items.append({"role": "tool", "tool_call_id": call_id, "content": "timed out"})
 
-    def is_told(self) -> str:
+    async def is_told(self) -> str:
         """What the next request, which fails, would tell the model."""
         exchange = self.exchange()
-        body = exchange.request()
+        body = await exchange.request()
         exchange.failed(ConnectionError())
         return json.dumps(body["messages"])
 
@@ -104,10 +104,10 @@ def test_what_a_loop_has_stopped_waiting_for_is_delivered_once(
     async def scene(loop: Loop, read: Puppet) -> None:
         await loop.hears(*calls)
         await loop.waits_in_vain(*calls)
-        assert "VALUE" not in loop.is_told()
+        assert "VALUE" not in await loop.is_told()
         read.runs[0].succeed("VALUE")
         await asyncio.sleep(200)
-        assert loop.is_told().count("VALUE") == 1
+        assert (await loop.is_told()).count("VALUE") == 1
         await loop.hears()
         assert not loop.conversation.session.owed
 
@@ -125,7 +125,7 @@ def test_a_call_that_a_loop_makes_again_after_it_stopped_waiting_runs_once(setti
         read.runs[0].succeed("VALUE")
         assert await again == "VALUE"
         assert len(read.runs) == 1
-        assert "VALUE" not in loop.is_told()
+        assert "VALUE" not in await loop.is_told()
 
     with_read(scene, **settings)
 
@@ -142,7 +142,7 @@ def test_a_call_that_comes_after_another_request_is_refused_and_does_not_run_twi
         assert len(read.runs) == 1
         read.runs[0].succeed("VALUE")
         await settle_loop()
-        assert "VALUE" in loop.is_told()
+        assert "VALUE" in await loop.is_told()
 
     with_read(scene, final="open")
 
@@ -257,7 +257,7 @@ def test_what_a_hook_brought_is_let_go_of_when_its_call_has_run() -> None:
 def test_a_reply_that_breaks_off_after_its_session_was_closed_leaves_nothing_under_way() -> None:
     async def scene(loop: Loop, read: Puppet) -> None:
         exchange = loop.exchange()
-        exchange.request()
+        await exchange.request()
         exchange.begin()
         await loop.conversation.session.close()
         exchange.failed(asyncio.CancelledError())

@@ -143,8 +143,7 @@ class Passage:
         """The reply, not read, or the error of the provider, read."""
         carrier = self.carrier
         while True:
-            await carrier.run(self._wire.dialogue.session.room)
-            wanted = await carrier.do(exchange.request)
+            wanted = await carrier.run(exchange.request)
             response = await carrier.send(with_body(sent.request, sent.body, wanted), sent.options)
             if response.is_success:
                 return response

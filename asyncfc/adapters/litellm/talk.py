@@ -140,7 +140,7 @@ class Talk:
     async def ask(self, exchange: Exchange, asked: Json) -> Any:
         """The reply, whole or begun."""
         while True:
-            wanted = await self.host.do(exchange.request)
+            wanted = await self.host.run(exchange.request)
             changed: Json = {key: wanted[key] for key in ("messages", "tools") if key in wanted}
             try:
                 return await self.library.send(**(asked | changed))

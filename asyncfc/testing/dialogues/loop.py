@@ -86,16 +86,16 @@ class Wrapped(Hand):
             for one in replies
         ]
 
-    def _request(self, exchange: Exchange) -> tuple[Json, Sent]:
+    async def _request(self, exchange: Exchange) -> tuple[Json, Sent]:
         if len(self.record.sent) in self.talk.habits.posts:
             self.session.post(f"Hurry up with {self.note}", "Ann")
-        body = exchange.request()
+        body = await exchange.request()
         sent = self.record.sends(json.loads(json.dumps(body)), fresh=self.fresh)
         return body, sent
 
     async def _whole(self, exchange: Exchange) -> Reply:
         while True:
-            body, sent = self._request(exchange)
+            body, sent = await self._request(exchange)
             reply = await self.model(body)
             self.arrived(sent)
             answer = await exchange.replied(reply)
@@ -106,7 +106,7 @@ class Wrapped(Hand):
 
     async def _streamed(self, exchange: Exchange) -> Reply:
         while True:
-            body, sent = self._request(exchange)
+            body, sent = await self._request(exchange)
             reader, shown = self.format.reader(), self.format.reader()
             streamed = Streamed(reader, self.session.handles.may_mention, exchange.may_be_superseded)
             incoming = exchange.begin()
