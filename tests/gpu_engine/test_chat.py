@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asyncfc import Call, Session, Tool, Wording
+from asyncfc import Call, Runtime, Session, Tool, Wording
 from asyncfc.errors import DeclarationError, EngineError
 from asyncfc.gpu_engine.chat import ChatSettings
 from asyncfc.gpu_engine.events import (
@@ -154,6 +154,25 @@ def test_decoding_goes_on_while_tools_run_and_stops_where_people_would_read_a_ha
     assert second.at < 300  # the first call was still running
     assert resumed.at == pytest.approx(first.at + 600)  # nothing else stands between the calls
     assert [event.handle for event in of(events, Substituted)] == [trapped.handles[0]]
+
+
+def test_nothing_is_decoded_where_many_sessions_leave_no_room() -> None:
+    async def main() -> None:
+        runtime, gate = Runtime(max_live=1), asyncio.Event()
+        async with (
+            Session({"wait": gate.wait}, runtime=runtime) as other,
+            Session([tool(1)], id="s", wording=BARE, runtime=runtime) as mine,
+        ):
+            await other.submit([Call("1", "wait", {})])
+            talking = asyncio.ensure_future(converse(rows_of(Writer("hello")), mine))
+            await asyncio.sleep(1)
+            assert not talking.done()
+            assert runtime.statistics().waiting_messages == 1
+            gate.set()
+            events, _ = await talking
+            assert last(events).text == "hello"
+
+    run_virtual(main())
 
 
 def test_without_futures_every_answer_is_waited_for() -> None:
