@@ -7,8 +7,8 @@ STAMP := $(VENV)/.installed
 PIN := --constraint constraints.txt
 LITELLM := .venv-litellm
 LITELLM_PIN := --constraint constraints-litellm.txt
-# Two processes share the tests, file by file.
-SHARED := --numprocesses 2 --dist loadgroup
+# Two processes share the tests, file by file; those on Ray, which share a cluster, have it to themselves.
+SHARED := --numprocesses 2 --dist loadfile --ignore tests/adapters/ray
 
 .DEFAULT_GOAL := check
 .PHONY: venv litellm demo test check lint coverage bench nightly site peers clean
@@ -43,6 +43,7 @@ demo: venv
 # Everything that must hold before a merge.
 test: lint litellm
 	$(BIN)/python -m pytest $(SHARED)
+	$(BIN)/python -m pytest tests/adapters/ray
 	$(LITELLM)/bin/python -m pytest tests/adapters/litellm
 	@$(BIN)/python -m tests.peers
 

@@ -40,14 +40,9 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what runs inside an agent framework, so that the edit loop can leave it out.
-
-    And what stays together where several processes share the tests: a file, and all that shares a cluster.
-    """
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs inside an agent framework, so that the edit loop can leave it out."""
     for item in items:
         path = item.path.as_posix()
-        if config.pluginmanager.hasplugin("xdist"):
-            item.add_marker(pytest.mark.xdist_group("ray" if "/adapters/ray/" in path else path))
         if any(name in path for name in (*FRAMEWORKS, "benchmarks/test_adapters")):
             item.add_marker("framework")
