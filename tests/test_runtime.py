@@ -57,6 +57,19 @@ def play(story: Story, *, seed: int = 0, mode: Mode = "fifo", **settings: Any) -
     run_virtual(main, seed=seed, mode=mode)
 
 
+async def flood(runtime: Runtime, log: Log, weights: list[float], *, seconds: float) -> None:
+    """All sessions want more than there is for so long; each has its part of the starts by its weight."""
+    sessions = [Session([log.work], runtime=runtime, weight=weight) for weight in weights]
+    for number, session in enumerate(sessions):
+        await session.submit(calls(str(number), 30))
+    await asyncio.sleep(seconds)
+    for number, weight in enumerate(weights):
+        share = weight / sum(weights) * len(log.starts)
+        assert abs(log.starts.count(str(number)) - share) <= len(weights) + weight
+    for session in sessions:
+        await session.close()
+
+
 # --- what is refused ------------------------------------------------------------------------------------
 
 
@@ -91,15 +104,7 @@ def test_sessions_that_wait_all_the_time_start_calls_by_their_weights(
     log = Log()
 
     async def story(runtime: Runtime) -> None:
-        sessions = [Session([log.work], runtime=runtime, weight=weight) for weight in weights]
-        for number, session in enumerate(sessions):
-            await session.submit(calls(str(number), 30))
-        await asyncio.sleep(6.5)
-        for number, weight in enumerate(weights):
-            share = weight / sum(weights) * len(log.starts)
-            assert abs(log.starts.count(str(number)) - share) <= len(weights) + weight
-        for session in sessions:
-            await session.close()
+        await flood(runtime, log, weights, seconds=6.5)
 
     play(story, seed=seed, mode="shuffled", limits={"*": slots})
 
@@ -194,16 +199,8 @@ def test_sessions_take_turns_where_rates_make_their_calls_wait(
     log = Log()
 
     async def story(runtime: Runtime) -> None:
-        sessions = [Session([log.work], runtime=runtime, weight=weight) for weight in weights]
-        for number, session in enumerate(sessions):
-            await session.submit(calls(str(number), 30))
-        await asyncio.sleep(20.5)
+        await flood(runtime, log, weights, seconds=20.5)
         assert len(log.starts) == 21
-        for number, weight in enumerate(weights):
-            share = weight / sum(weights) * len(log.starts)
-            assert abs(log.starts.count(str(number)) - share) <= len(weights) + weight
-        for session in sessions:
-            await session.close()
 
     play(story, seed=seed, mode="shuffled", rates=dict.fromkeys(keys, "1/s"))
 
