@@ -73,10 +73,6 @@ class Limits:
         """What one more session may have."""
         return Share(weight, ranked, _made(self._sizes, -len(self._sizes)))
 
-    def keys(self, tool: str, claim: Claim) -> tuple[str, ...]:
-        """The limits of all sessions that a call of this tool with this claim counts against, in order."""
-        return self._keys.of(tool, claim)
-
     def ticket(self, order: int, tool: str, claim: Claim, share: Share) -> Ticket | None:
         """What a call of this tool with this claim needs; None: nothing limits it."""
         own = self._own_keys.of(tool, claim) if share.caps else ()
